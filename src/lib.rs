@@ -1,0 +1,14 @@
+//! anchorwatch: tells, on the device, an object it was trained on from one it has never seen.
+//!
+//! The way of a frame: [`capture`] reads it, [`vision`] cuts and resizes its regions,
+//! [`network`] computes the logits and scores them, [`watch`] waits until *unknown* holds for k
+//! of n frames, [`record`] writes the event down. [`evaluate`] measures a model on labelled
+//! pictures; [`cli`] is the program's face. ARCHITECTURE.md has the map.
+
+pub mod capture;
+pub mod cli;
+pub mod evaluate;
+pub mod network;
+pub mod record;
+pub mod vision;
+pub mod watch;
