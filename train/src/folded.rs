@@ -18,7 +18,8 @@ pub enum FoldedLayer {
         outputs: usize,
         kernel: usize,
         stride: usize,
-        padding: usize,
+        /// zeros before (top and left) and after (bottom and right)
+        padding: [usize; 2],
         groups: usize,
         activation: Option<Activation>,
     },
