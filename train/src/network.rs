@@ -1,0 +1,73 @@
+//! Runs an [`Architecture`] in libtorch, for training and for evaluation while training.
+
+use crate::architecture::{Activation, Architecture, Layer};
+use crate::variables::Variables;
+use tch::Tensor;
+
+/// Share of the newest batch in the running statistics of batch normalisation.
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
+
+/// Logits (B×N) of a batch of inputs (B×C×H×W, normalised). `training` uses the batch's own
+/// statistics, updates the running ones and drops out.
+pub fn forward(architecture: &Architecture, variables: &Variables, input: &Tensor, training: bool) -> Tensor {
+    let kept: Vec<usize> = architecture
+        .layers
+        .iter()
+        .filter_map(|layer| match layer {
+            Layer::Add { with } => Some(*with),
+            _ => None,
+        })
+        .collect();
+    let mut shortcuts: Vec<Option<Tensor>> = architecture.layers.iter().map(|_| None).collect();
+    let mut x = input.shallow_clone();
+    for (index, layer) in architecture.layers.iter().enumerate() {
+        x = match layer {
+            Layer::Input => x,
+            Layer::Conv { name, kernel, stride, padding, groups, bias, .. } => {
+                let weight = variables.get(&format!("{name}.weight"));
+                let bias = bias.then(|| variables.get(&format!("{name}.bias")));
+                debug_assert_eq!(weight.size()[2], *kernel);
+                let [before, after] = *padding;
+                let (x, padding) = if before == after {
+                    (x, before)
+                } else {
+                    (x.constant_pad_nd([before, after, before, after]), 0)
+                };
+                x.conv2d(weight, bias, [*stride, *stride], [padding, padding], [1, 1], *groups)
+            }
+            Layer::BatchNorm { name, eps, .. } => x.batch_norm(
+                Some(variables.get(&format!("{name}.weight"))),
+                Some(variables.get(&format!("{name}.bias"))),
+                Some(variables.get(&format!("{name}.running_mean"))),
+                Some(variables.get(&format!("{name}.running_var"))),
+                training,
+                BATCH_NORM_MOMENTUM,
+                *eps,
+                false,
+            ),
+            Layer::Activation(activation) => activate(x, *activation),
+            Layer::Add { with } => x + shortcuts[*with].as_ref().unwrap_or(input),
+            Layer::GlobalAveragePool => x.mean_dim([2i64, 3].as_slice(), true, None),
+            Layer::Flatten => x.flatten(1, -1),
+            Layer::Dropout(probability) => x.dropout(*probability, training),
+            Layer::Dense { name, bias, .. } => {
+                let weight = variables.get(&format!("{name}.weight"));
+                x.linear(weight, bias.then(|| variables.get(&format!("{name}.bias"))))
+            }
+        };
+        if kept.contains(&index) {
+            shortcuts[index] = Some(x.shallow_clone());
+        }
+    }
+    x
+}
+
+/// Applies an activation. In place where autograd allows: batch normalisation, which always stands
+/// before it, keeps its input and not its output.
+fn activate(mut x: Tensor, activation: Activation) -> Tensor {
+    match activation {
+        Activation::Relu => x.relu_(),
+        Activation::Relu6 => x.clamp_(0.0, 6.0),
+        Activation::LeakyRelu(slope) => x.prelu(&Tensor::from_slice(&[slope])),
+    }
+}
