@@ -157,3 +157,119 @@ impl fmt::Display for AnchorError {
 }
 
 impl core::error::Error for AnchorError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+    use crate::{Centres, Scorer};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn anchors(alpha: f32, classes: usize) -> Vec<f32> {
+        let mut anchors = std::vec![0.0; classes * classes];
+        for class in 0..classes {
+            anchors[class * (classes + 1)] = alpha;
+        }
+        anchors
+    }
+
+    /// Against f64, and against the general scorer on the same anchors.
+    fn assert_agrees(alpha: f32, logits: &[f32]) {
+        let classes = logits.len();
+        let anchors = anchors(alpha, classes);
+        let scorer = AnchorScorer::new(alpha, classes).unwrap();
+        let mut distances = std::vec![0.0; classes];
+        let verdict = scorer.score(logits, 2.0, &mut distances).unwrap();
+        reference::assert_agrees(&anchors, classes, logits, &distances, &verdict);
+
+        let general = Scorer::new(Centres::new(&anchors, classes).unwrap());
+        let mut by_general = std::vec![0.0; classes];
+        general.score(logits, 2.0, &mut by_general).unwrap();
+        let tolerance = 2.0 * reference::distance_tolerance(classes) as f32;
+        for (by_anchor, general) in distances.iter().zip(&by_general) {
+            assert!((by_anchor - general).abs() <= general * tolerance + f32::MIN_POSITIVE);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_logits_agree_with_the_general_scorer(
+            logits in vec(-1f32..1.0, 1..40), scale in -45i32..=38, alpha in 0.1f32..20.0
+        ) {
+            let scale = 10f64.powi(scale) as f32;
+            let logits: Vec<f32> = logits.iter().map(|logit| logit * scale).collect();
+            assert_agrees(alpha, &logits);
+        }
+
+        #[test]
+        fn nothing_cancels_near_an_anchor(
+            mut logits in vec(-1f32..1.0, 1..40),
+            at in any::<prop::sample::Index>(),
+            closeness in 0i32..=40,
+            alpha in prop::sample::select(&[10.0f32, -10.0, 1e-3, 1e6, 1e19, f32::MAX][..]),
+        ) {
+            for logit in &mut logits {
+                *logit *= 10f32.powi(-closeness);
+            }
+            *at.get_mut(&mut logits) += alpha;
+            assert_agrees(alpha, &logits);
+        }
+
+        #[test]
+        fn a_logit_that_is_not_finite_gives_unknown_without_a_class(
+            mut logits in vec(-1f32..1.0, 1..40),
+            at in any::<prop::sample::Index>(),
+            bad in prop::sample::select(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY][..]),
+        ) {
+            *at.get_mut(&mut logits) = bad;
+            let scorer = AnchorScorer::new(10.0, logits.len()).unwrap();
+            let mut distances = std::vec![0.0; logits.len()];
+            let verdict = scorer.score(&logits, 1.0, &mut distances).unwrap();
+            prop_assert_eq!(verdict, Verdict::not_finite(1.0));
+            prop_assert!(distances.iter().all(|distance| distance.is_nan()));
+        }
+    }
+
+    #[test]
+    fn exactly_on_an_anchor_the_distance_is_zero() {
+        let scorer = AnchorScorer::new(10.0, 3).unwrap();
+        let mut distances = [1.0; 3];
+        let verdict = scorer
+            .score(&[0.0, 10.0, 0.0], 0.0, &mut distances)
+            .unwrap();
+        assert_eq!(distances[1], 0.0);
+        assert_eq!((verdict.class, verdict.score), (Some(1), 0.0));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        assert_eq!(AnchorScorer::new(10.0, 0), Err(AnchorError::NoClasses));
+        for alpha in [f32::NAN, f32::INFINITY] {
+            assert_eq!(
+                AnchorScorer::new(alpha, 3),
+                Err(AnchorError::AlphaNotFinite)
+            );
+        }
+        let scorer = AnchorScorer::new(10.0, 3).unwrap();
+        assert_eq!(
+            scorer.score(&[0.0; 2], 1.0, &mut [0.0; 3]),
+            Err(ScoreError::Logits {
+                expected: 3,
+                got: 2
+            })
+        );
+        assert_eq!(
+            scorer.score(&[0.0; 3], 1.0, &mut [0.0; 4]),
+            Err(ScoreError::Distances {
+                expected: 3,
+                got: 4
+            })
+        );
+        assert_eq!(
+            scorer.score(&[0.0; 3], f32::NAN, &mut [0.0; 3]),
+            Err(ScoreError::ThresholdNotANumber)
+        );
+    }
+}

@@ -22,15 +22,19 @@
 //!
 //! # How exact the answers are
 //!
-//! All arithmetic is f32 with a few parallel sums, in an order that depends on the
-//! [`Kernel`]. For N logits a distance differs from the exact one by a share of at most
-//! `δ = (N/4 + 8)·2⁻²⁴` (6·10⁻⁷ at N = 10), whatever its size: results that would overflow or
-//! vanish in f32 are computed again in f64, and what is larger than [`f32::MAX`] is
-//! given as [`f32::MAX`]. The softmin turns an error of the distances into an error of its
-//! exponents, so a rejection score γ is within a share of `4·10⁻⁶ + δ·(4 + 4·d)` of the exact
-//! one, d being the distance to the runner-up (4·10⁻⁵ at N = 10 and d = 15). Two kernels can
-//! therefore give different outcomes only when the score is within twice that share of the
-//! threshold; and different classes only when two centres are equally near within `2·δ`.
+//! All arithmetic is f32 with a few sums side by side, in an order that depends on the
+//! [`Kernel`]. Always: finite logits give finite distances and a finite score.
+//!
+//! - A distance is within a share of `δ = (N/8 + 5)·2⁻²⁴` of the exact one (4·10⁻⁷ at N = 10),
+//!   whatever its size: one that would overflow or vanish in f32 is computed again in f64, and
+//!   one larger than [`f32::MAX`] is given as that (and such centres count as equally far).
+//! - The softmin turns an error of the distances into one of its exponents. So the rejection
+//!   score is within a share of `ε = (M/8 + 16)·2⁻²⁴ + δ·(8 + 3·d)` of the exact one, d being the
+//!   distance to the runner-up, as long as that share is small (2·10⁻⁵ at M = N = 10 and d = 15).
+//!
+//! Two kernels can therefore disagree on known or unknown only when the score is within that
+//! share of the threshold, and on the class only when two centres are equally near within
+//! `2·δ`. The same kernel gives the same answer always.
 //!
 //! # Features
 //!
@@ -65,6 +69,8 @@ mod centres;
 mod distance;
 mod exponential;
 mod kernel;
+#[cfg(test)]
+mod reference;
 mod rejection;
 mod scorer;
 mod verdict;

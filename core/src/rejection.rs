@@ -29,8 +29,8 @@ use crate::verdict::{Outcome, Reason, Verdict};
 const LANES: usize = 8;
 
 /// Writes the rejection score of each class, `γ_j = d_j·(1 − softmin_j)`, given the distances to
-/// the M centres. With one class the score is the distance (see the module's reason: γ would
-/// always be 0).
+/// the M centres. With one class the score is the plain distance, since γ would
+/// always be 0 there and nothing could be rejected.
 ///
 /// Larger means more unknown. When a distance is NaN or infinite, all scores are infinite.
 ///
@@ -249,4 +249,103 @@ fn max(a: f32, b: f32) -> f32 {
 fn sum(lanes: [f32; LANES]) -> f32 {
     let [a, b, c, d, e, f, g, h] = lanes;
     ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn in_f64(distances: &[f32]) -> Vec<f64> {
+        distances.iter().copied().map(f64::from).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn scores_and_verdicts_agree_with_f64(
+            distances in vec(prop_oneof![0f32..20.0, 0f32..1e4, Just(3.0)], 1..40),
+            threshold in 0f32..20.0,
+        ) {
+            // The given distances are exact here; only their difference is rounded.
+            let of_distances = 2f64.powi(-24);
+            let exact = in_f64(&distances);
+            let wanted = reference::rejection_scores(&exact);
+            let share = reference::score_tolerance(&exact, of_distances);
+            let mut scores = std::vec![0.0; distances.len()];
+            rejection_scores(&distances, &mut scores).unwrap();
+            for ((&got, &wanted), &distance) in scores.iter().zip(&wanted).zip(&exact) {
+                let off = (f64::from(got) - wanted).abs();
+                prop_assert!(off <= wanted * share + distance * 1e-36, "{} {}", got, wanted);
+            }
+            for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
+                let verdict = judge_finite(kernel, &distances, threshold);
+                reference::assert_judges(&exact, of_distances, &verdict);
+                // With the distances the same, the class does not depend on the kernel.
+                let class = scores.iter().position(|&score| score <= *scores
+                    .iter().min_by(|a, b| a.total_cmp(b)).unwrap());
+                prop_assert_eq!(distances[verdict.class.unwrap()], distances[class.unwrap()]);
+            }
+            prop_assert_eq!(judge(&distances, threshold).unwrap().score,
+                scores.iter().copied().fold(f32::INFINITY, f32::min));
+        }
+
+        #[test]
+        fn any_finite_distances_give_finite_scores(
+            distances in vec(prop_oneof![
+                Just(0.0), Just(f32::MAX), Just(f32::MIN_POSITIVE), 0f32..1e38, 0f32..100.0
+            ], 1..20),
+        ) {
+            let mut scores = std::vec![f32::NAN; distances.len()];
+            rejection_scores(&distances, &mut scores).unwrap();
+            for (&score, &distance) in scores.iter().zip(&distances) {
+                prop_assert!(score >= 0.0 && score <= distance);
+            }
+        }
+    }
+
+    #[test]
+    fn scores_computed_by_hand_come_out() {
+        // d = (1, 2, 4): exp(−d) relative to the first is (1, 0.36788, 0.04979), their sum 1.41767.
+        let mut scores = [0.0; 3];
+        rejection_scores(&[1.0, 2.0, 4.0], &mut scores).unwrap();
+        for (score, wanted) in scores.iter().zip([0.294_615, 1.481_007, 3.859_524]) {
+            assert!((score - wanted).abs() < 2e-6, "{score} {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_far_runner_up_does_not_round_the_score_to_zero() {
+        // 1 − softmin is e^-30 here, which 1 − s in f32 would lose.
+        let verdict = judge(&[2.0, 32.0], 1.0).unwrap();
+        let wanted = 2.0 * (-30f64).exp();
+        assert!((f64::from(verdict.score) / wanted - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn distances_that_are_not_finite_are_unknown() {
+        let mut scores = [0.0; 2];
+        for bad in [f32::NAN, f32::INFINITY] {
+            rejection_scores(&[1.0, bad], &mut scores).unwrap();
+            assert_eq!(scores, [f32::INFINITY; 2]);
+            assert_eq!(judge(&[1.0, bad], 2.0), Ok(Verdict::not_finite(2.0)));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let no_room = ScoreError::Scores {
+            expected: 2,
+            got: 1,
+        };
+        assert_eq!(rejection_scores(&[1.0; 2], &mut [0.0]), Err(no_room));
+        assert_eq!(rejection_scores(&[], &mut []), Err(ScoreError::NoDistances));
+        assert_eq!(judge(&[], 1.0), Err(ScoreError::NoDistances));
+        assert_eq!(
+            judge(&[1.0], f32::NAN),
+            Err(ScoreError::ThresholdNotANumber)
+        );
+    }
 }

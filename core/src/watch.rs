@@ -297,3 +297,229 @@ impl fmt::Display for RegionsFull {
 }
 
 impl core::error::Error for RegionsFull {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use std::string::ToString;
+
+    const THRESHOLD: f32 = 2.0;
+
+    /// A verdict with this relative score.
+    fn verdict(relative: f32) -> Verdict {
+        judge(&[relative * THRESHOLD], THRESHOLD).unwrap()
+    }
+
+    fn config(raise: (u8, u8), clear: (u8, u8), clear_ratio: f32) -> WatchConfig {
+        WatchConfig {
+            raise_k: raise.0,
+            raise_n: raise.1,
+            clear_k: clear.0,
+            clear_n: clear.1,
+            clear_ratio,
+        }
+    }
+
+    /// The transitions of region 0: `^` raised, `v` cleared, `.` none.
+    fn transitions(config: WatchConfig, relative_scores: &[f32]) -> std::string::String {
+        let mut watch = Watch::<1>::new(config).unwrap();
+        relative_scores
+            .iter()
+            .map(
+                |&relative| match watch.update(0, &verdict(relative)).unwrap() {
+                    Transition::None => '.',
+                    Transition::Raised => '^',
+                    Transition::Cleared => 'v',
+                },
+            )
+            .collect()
+    }
+
+    #[test]
+    fn one_of_one_follows_every_verdict() {
+        let scores = [0.5, 2.0, 2.0, 0.5, 0.5, 2.0];
+        assert_eq!(transitions(config((1, 1), (1, 1), 1.0), &scores), ".^.v.^");
+    }
+
+    #[test]
+    fn a_single_odd_frame_raises_nothing() {
+        let scores = [0.5, 3.0, 0.5, 0.5, 3.0, 0.5, 0.5, 0.5, 3.0];
+        assert_eq!(transitions(WatchConfig::default(), &scores), ".........");
+    }
+
+    #[test]
+    fn three_of_five_need_not_follow_each_other_nor_wait_for_the_fifth() {
+        let config = config((3, 5), (5, 5), 0.9);
+        assert_eq!(transitions(config, &[2.0, 0.5, 2.0, 0.5, 2.0]), "....^");
+        assert_eq!(transitions(config, &[2.0, 2.0, 2.0]), "..^");
+        // The first of these three is out of the window when the last comes.
+        assert_eq!(
+            transitions(config, &[2.0, 0.5, 0.5, 2.0, 0.5, 2.0]),
+            "......"
+        );
+    }
+
+    #[test]
+    fn scores_about_the_threshold_do_not_clear() {
+        let config = config((2, 2), (2, 3), 0.8);
+        let scores = [1.1, 1.1, 0.95, 0.95, 0.95, 0.85, 0.95, 0.8, 0.95, 0.8];
+        assert_eq!(transitions(config, &scores), ".^.......v");
+    }
+
+    #[test]
+    fn calm_from_before_raising_does_not_help_to_clear() {
+        let config = config((2, 10), (3, 10), 1.0);
+        let scores = [0.1, 0.1, 0.1, 0.1, 2.0, 2.0, 0.1, 0.1, 0.1];
+        assert_eq!(transitions(config, &scores), ".....^..v");
+        // And the unknown verdicts from before clearing do not raise again.
+        let scores = [2.0, 2.0, 0.1, 0.1, 0.1, 2.0, 2.0];
+        assert_eq!(transitions(config, &scores), ".^..v.^");
+    }
+
+    #[test]
+    fn logits_that_are_not_finite_count_as_unknown_and_never_as_calm() {
+        let mut watch = Watch::<1>::new(config((2, 2), (1, 1), 1.0)).unwrap();
+        let broken = Verdict::not_finite(THRESHOLD);
+        assert_eq!(watch.update(5, &broken), Ok(Transition::None));
+        assert_eq!(watch.update(5, &broken), Ok(Transition::Raised));
+        for _ in 0..100 {
+            assert_eq!(watch.update(5, &broken), Ok(Transition::None));
+        }
+        assert_eq!(watch.state(5), State::Raised);
+    }
+
+    #[test]
+    fn a_region_too_many_is_an_error_until_one_is_forgotten() {
+        let mut watch = Watch::<2>::new(config((1, 1), (1, 1), 1.0)).unwrap();
+        watch.update(10, &verdict(2.0)).unwrap();
+        watch.update(20, &verdict(0.5)).unwrap();
+        let full = RegionsFull {
+            region: 30,
+            capacity: 2,
+        };
+        assert_eq!(watch.update(30, &verdict(2.0)), Err(full));
+        assert_eq!(
+            full.to_string(),
+            "region 30 cannot be watched: there is room for 2 regions"
+        );
+        // The others go on.
+        assert_eq!(watch.update(20, &verdict(2.0)), Ok(Transition::Raised));
+        assert_eq!(watch.forget(10), Some(State::Raised));
+        assert_eq!(watch.forget(10), None);
+        assert_eq!(watch.update(30, &verdict(2.0)), Ok(Transition::Raised));
+        watch.retain(|region, state| region == 30 && state == State::Raised);
+        assert!(watch.regions().eq([(30, State::Raised)]));
+    }
+
+    #[test]
+    fn regions_not_seen_for_long_are_forgotten_and_told_of() {
+        let mut watch = Watch::<4>::new(config((1, 1), (1, 1), 1.0)).unwrap();
+        watch.update(1, &verdict(2.0)).unwrap();
+        watch.next_frame();
+        watch.update(2, &verdict(0.5)).unwrap();
+        watch.next_frame();
+        watch.forget_unseen(3, |_, _| panic!("all were seen in the last three frames"));
+        let mut gone = std::vec::Vec::new();
+        watch.forget_unseen(2, |region, state| gone.push((region, state)));
+        assert_eq!(gone, [(1, State::Raised)]);
+        assert!(watch.regions().eq([(2, State::Watching)]));
+        // Once forgotten, a region starts anew.
+        assert_eq!(watch.state(1), State::Watching);
+    }
+
+    #[test]
+    fn a_configuration_without_sense_is_refused() {
+        let good = WatchConfig::default();
+        assert_eq!(good.check(), Ok(()));
+        for (k, n) in [(0, 5), (6, 5), (1, 0), (0, 0), (1, 65), (65, 65)] {
+            let raise = config((k, n), (1, 1), 0.5);
+            assert_eq!(raise.check(), Err(WatchConfigError::Raise { k, n }));
+            let clear = config((1, 1), (k, n), 0.5);
+            let error = Watch::<1>::new(clear).unwrap_err();
+            assert_eq!(error, WatchConfigError::Clear { k, n });
+        }
+        for ratio in [0.0, -1.0, 1.01, f32::NAN, f32::INFINITY] {
+            let bad = config((1, 1), (1, 1), ratio);
+            assert_eq!(bad.check(), Err(WatchConfigError::ClearRatio));
+        }
+        assert_eq!(
+            WatchConfigError::Raise { k: 6, n: 5 }.to_string(),
+            "cannot raise at 6 of 5 verdicts: choose n from 1 to 64 and k from 1 to n"
+        );
+    }
+
+    /// The rules as they are told: the whole history is kept, and counted anew each time.
+    struct Naive {
+        since_transition: std::vec::Vec<f32>,
+        raised: bool,
+    }
+
+    impl Naive {
+        fn update(&mut self, config: &WatchConfig, relative: f32) -> Transition {
+            self.since_transition.push(relative);
+            let (k, n) = if self.raised {
+                (config.clear_k, config.clear_n)
+            } else {
+                (config.raise_k, config.raise_n)
+            };
+            let last_n = self.since_transition.iter().rev().take(n.into());
+            let counted = last_n.filter(|&&relative| {
+                if self.raised {
+                    relative <= config.clear_ratio
+                } else {
+                    relative > 1.0
+                }
+            });
+            if counted.count() < k.into() {
+                return Transition::None;
+            }
+            self.since_transition.clear();
+            self.raised = !self.raised;
+            if self.raised {
+                Transition::Raised
+            } else {
+                Transition::Cleared
+            }
+        }
+    }
+
+    fn k_of_n() -> impl Strategy<Value = (u8, u8)> {
+        prop_oneof![1u8..=8, 1u8..=64, Just(64u8)]
+            .prop_flat_map(|n| (1..=n).prop_map(move |k| (k, n)))
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_the_naive_model_does(
+            raise in k_of_n(),
+            clear in k_of_n(),
+            clear_ratio in prop::sample::select(&[0.25f32, 0.5, 1.0][..]),
+            // Runs of like scores, so that long windows fill too.
+            runs in vec(
+                (0u32..4, prop::sample::select(&[0.1f32, 0.5, 0.75, 1.0, 1.5][..]), 1usize..40),
+                1..40,
+            ),
+        ) {
+            let config = config(raise, clear, clear_ratio);
+            let mut watch = Watch::<4>::new(config).unwrap();
+            let mut naive = HashMap::new();
+            for (region, relative, length) in runs {
+                let model = naive.entry(region).or_insert(Naive {
+                    since_transition: std::vec::Vec::new(),
+                    raised: false,
+                });
+                for _ in 0..length {
+                    prop_assert_eq!(
+                        watch.update(region, &verdict(relative)),
+                        Ok(model.update(&config, relative))
+                    );
+                    prop_assert_eq!(watch.state(region) == State::Raised, model.raised);
+                }
+            }
+        }
+    }
+}
