@@ -38,7 +38,10 @@ pub struct SourceOptions {
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { camera_size: None, frame_timeout: Duration::from_secs(5) }
+        Self {
+            camera_size: None,
+            frame_timeout: Duration::from_secs(5),
+        }
     }
 }
 
@@ -46,7 +49,9 @@ impl Default for SourceOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// Nothing there.
-    #[error("there is no '{0}': give a picture, a folder, a pattern such as 'DIR/*.jpg', a video, or a camera such as /dev/video0")]
+    #[error(
+        "there is no '{0}': give a picture, a folder, a pattern such as 'DIR/*.jpg', a video, or a camera such as /dev/video0"
+    )]
     NotFound(String),
     /// The operating system refuses.
     #[error("cannot read '{path}': {source}")]
@@ -65,7 +70,9 @@ pub enum CaptureError {
         why: String,
     },
     /// A folder or pattern without pictures.
-    #[error("there are no pictures in '{0}' (JPEG, PNG, GIF, WebP, BMP, PNM or TIFF, by their endings)")]
+    #[error(
+        "there are no pictures in '{0}' (JPEG, PNG, GIF, WebP, BMP, PNM or TIFF, by their endings)"
+    )]
     NoPictures(String),
     /// Pictures, but none that can be used.
     #[error("none of the {count} pictures in '{place}' can be used; the first: {first}")]
@@ -99,7 +106,9 @@ pub enum CaptureError {
         why: String,
     },
     /// The format needs ffmpeg and there is none.
-    #[error("'{0}' needs the program ffmpeg, which is not installed: install it (Debian: apt install ffmpeg), or convert the video to Y4M or MJPEG in AVI elsewhere")]
+    #[error(
+        "'{0}' needs the program ffmpeg, which is not installed: install it (Debian: apt install ffmpeg), or convert the video to Y4M or MJPEG in AVI elsewhere"
+    )]
     NoFfmpeg(String),
     /// A camera fails.
     #[error("camera '{device}': {why}")]
@@ -112,7 +121,9 @@ pub enum CaptureError {
 }
 
 /// Beginnings of addresses that are handed to ffmpeg.
-const STREAMS: [&str; 7] = ["rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://", "rtmp://"];
+const STREAMS: [&str; 7] = [
+    "rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://", "rtmp://",
+];
 
 impl Source {
     /// Opens a source: a picture, a folder (read recursively), a pattern with `*`, `?` or `[…]`,
@@ -128,11 +139,18 @@ impl Source {
         let metadata = match std::fs::metadata(path) {
             Ok(metadata) => metadata,
             // A file whose name has brackets in it is a file first, a pattern second.
-            Err(_) if spec.contains(['*', '?', '[']) => return Ok(Source::Pictures(Pictures::pattern(spec)?)),
+            Err(_) if spec.contains(['*', '?', '[']) => {
+                return Ok(Source::Pictures(Pictures::pattern(spec)?));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(CaptureError::NotFound(spec.to_string()));
             }
-            Err(source) => return Err(CaptureError::Read { path: path.to_path_buf(), source }),
+            Err(source) => {
+                return Err(CaptureError::Read {
+                    path: path.to_path_buf(),
+                    source,
+                });
+            }
         };
         if metadata.is_dir() {
             return Ok(Source::Pictures(Pictures::folder(path)?));
@@ -143,7 +161,11 @@ impl Source {
         if is_picture(path) {
             return Ok(Source::Pictures(Pictures::file(path)));
         }
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let ending = path
+            .extension()
+            .and_then(|ending| ending.to_str())
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         match ending.as_str() {
             "y4m" => Ok(Source::Y4m(Y4m::open(path)?)),
             "avi" => match Avi::open(path)? {
@@ -208,7 +230,9 @@ impl Source {
 
 /// Whether a video's frame size can be used: the limit is that of pictures.
 pub(super) fn is_usable_size(width: u32, height: u32) -> bool {
-    (1..=LARGEST_SIDE).contains(&width) && (1..=LARGEST_SIDE).contains(&height) && u64::from(width) * u64::from(height) <= 1 << 27
+    (1..=LARGEST_SIDE).contains(&width)
+        && (1..=LARGEST_SIDE).contains(&height)
+        && u64::from(width) * u64::from(height) <= 1 << 27
 }
 
 #[cfg(unix)]
@@ -248,16 +272,28 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_said_so() {
-        assert!(matches!(open_error("/nowhere/at all.jpg"), CaptureError::NotFound(_)));
-        assert!(matches!(open_error("/nowhere/*.jpg"), CaptureError::NoPictures(_)));
-        assert!(matches!(open_error("/nowhere/[.jpg"), CaptureError::Pattern { .. }));
+        assert!(matches!(
+            open_error("/nowhere/at all.jpg"),
+            CaptureError::NotFound(_)
+        ));
+        assert!(matches!(
+            open_error("/nowhere/*.jpg"),
+            CaptureError::NoPictures(_)
+        ));
+        assert!(matches!(
+            open_error("/nowhere/[.jpg"),
+            CaptureError::Pattern { .. }
+        ));
     }
 
     #[cfg(all(unix, feature = "v4l"))]
     #[test]
     fn a_device_that_is_no_camera_is_said_so() {
         let message = open_error("/dev/null").to_string();
-        assert!(message.contains("/dev/null") && message.contains("camera"), "{message}");
+        assert!(
+            message.contains("/dev/null") && message.contains("camera"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -268,7 +304,10 @@ mod tests {
         let mut source = Source::open(path.to_str().unwrap(), &SourceOptions::default()).unwrap();
         assert_eq!(source.frame_count(), Some(1));
         assert!(!source.is_live());
-        assert_eq!(source.next_frame().unwrap().unwrap().picture.dimensions(), (3, 2));
+        assert_eq!(
+            source.next_frame().unwrap().unwrap().picture.dimensions(),
+            (3, 2)
+        );
         assert!(source.next_frame().unwrap().is_none());
     }
 }

@@ -38,21 +38,39 @@ struct Header {
 
 impl Y4m {
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
-        let failed = |source| CaptureError::Read { path: path.to_path_buf(), source };
+        let failed = |source| CaptureError::Read {
+            path: path.to_path_buf(),
+            source,
+        };
         let file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let mut reader = BufReader::new(file);
         let line = read_line(&mut reader).map_err(failed)?;
-        let header = Header::parse(&line)
-            .map_err(|why| CaptureError::Video { path: path.display().to_string(), why })?;
+        let header = Header::parse(&line).map_err(|why| CaptureError::Video {
+            path: path.display().to_string(),
+            why,
+        })?;
         let frame_length = header.frame_bytes() as u64 + "FRAME\n".len() as u64;
         // The last one may be a part only: then it is counted, and found wanting when it is read.
-        let frames = length.saturating_sub(line.len() as u64).div_ceil(frame_length);
+        let frames = length
+            .saturating_sub(line.len() as u64)
+            .div_ceil(frame_length);
         if frames == 0 {
             let why = "it has a header, but no frames".to_string();
-            return Err(CaptureError::Video { path: path.display().to_string(), why });
+            return Err(CaptureError::Video {
+                path: path.display().to_string(),
+                why,
+            });
         }
-        Ok(Self { path: path.display().to_string(), reader, header, frames, next: 0, bytes: Vec::new(), broken: false })
+        Ok(Self {
+            path: path.display().to_string(),
+            reader,
+            header,
+            frames,
+            next: 0,
+            bytes: Vec::new(),
+            broken: false,
+        })
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
@@ -64,10 +82,19 @@ impl Y4m {
             Ok(false) => return Ok(None),
             Err(why) => {
                 self.broken = true;
-                return Err(CaptureError::BrokenFrame { path: self.path.clone(), frame: self.next, why });
+                return Err(CaptureError::BrokenFrame {
+                    path: self.path.clone(),
+                    frame: self.next,
+                    why,
+                });
             }
         }
-        let Header { width, height, chroma, range } = self.header;
+        let Header {
+            width,
+            height,
+            chroma,
+            range,
+        } = self.header;
         let picture = match chroma {
             Some(subsampling) => colour::planar(&self.bytes, width, height, subsampling, range),
             None => colour::grey(&self.bytes, width, height, width as usize),
@@ -75,7 +102,12 @@ impl Y4m {
         let Some(picture) = picture else {
             return Ok(None);
         };
-        let frame = Frame { picture, index: self.next, name: self.path.clone(), captured: SystemTime::now() };
+        let frame = Frame {
+            picture,
+            index: self.next,
+            name: self.path.clone(),
+            captured: SystemTime::now(),
+        };
         self.next += 1;
         Ok(Some(frame))
     }
@@ -91,7 +123,10 @@ impl Y4m {
         }
         let needed = self.header.frame_bytes();
         self.bytes.clear();
-        let got = (&mut self.reader).take(needed as u64).read_to_end(&mut self.bytes).map_err(|error| error.to_string())?;
+        let got = (&mut self.reader)
+            .take(needed as u64)
+            .read_to_end(&mut self.bytes)
+            .map_err(|error| error.to_string())?;
         if got < needed {
             return Err(format!("{got} of its {needed} bytes are there"));
         }
@@ -120,9 +155,15 @@ impl Header {
         let [mut width, mut height] = [0u32; 2];
         let (mut chroma, mut range) = (Some(Subsampling { across: 2, down: 2 }), Range::Limited);
         for parameter in text.split_ascii_whitespace() {
-            let Some(kind) = parameter.chars().next() else { continue };
+            let Some(kind) = parameter.chars().next() else {
+                continue;
+            };
             let value = &parameter[kind.len_utf8()..];
-            let number = || value.parse().map_err(|_| format!("its header says '{parameter}'"));
+            let number = || {
+                value
+                    .parse()
+                    .map_err(|_| format!("its header says '{parameter}'"))
+            };
             match kind {
                 'W' => width = number()?,
                 'H' => height = number()?,
@@ -132,9 +173,16 @@ impl Header {
             }
         }
         if !is_usable_size(width, height) {
-            return Err(format!("its frames are {width}×{height}, which is none or too large"));
+            return Err(format!(
+                "its frames are {width}×{height}, which is none or too large"
+            ));
         }
-        Ok(Self { width, height, chroma, range })
+        Ok(Self {
+            width,
+            height,
+            chroma,
+            range,
+        })
     }
 
     /// Bytes of one frame, without the FRAME line.
@@ -155,7 +203,11 @@ fn subsampling(name: &str) -> Result<Option<Subsampling>, String> {
         "422" => [2, 1],
         "411" => [4, 1],
         "444" => [1, 1],
-        _ => return Err(format!("its pixels are '{name}': only 8-bit 420, 422, 411, 444 and mono are read")),
+        _ => {
+            return Err(format!(
+                "its pixels are '{name}': only 8-bit 420, 422, 411, 444 and mono are read"
+            ));
+        }
     };
     Ok(Some(Subsampling { across, down }))
 }
@@ -175,7 +227,14 @@ mod tests {
     #[test]
     fn frames_of_odd_size_in_every_layout() {
         let folder = tempfile::tempdir().unwrap();
-        for (layout, chroma) in [("Cmono", 0), (" C420jpeg", 2 * 2 * 2), ("C422", 2 * 2 * 3), ("C444", 2 * 9), ("C411", 2 * 3), ("", 8)] {
+        for (layout, chroma) in [
+            ("Cmono", 0),
+            (" C420jpeg", 2 * 2 * 2),
+            ("C422", 2 * 2 * 3),
+            ("C444", 2 * 9),
+            ("C411", 2 * 3),
+            ("", 8),
+        ] {
             let mut bytes = format!("YUV4MPEG2 W3 H3 F25:1 Ip A1:1 {layout}\n").into_bytes();
             for luma in [16, 235] {
                 bytes.extend(b"FRAME\n");
@@ -190,7 +249,11 @@ mod tests {
                     frame.picture.get_pixel(2, 2).0[1]
                 })
                 .collect();
-            let expected = if layout == "Cmono" { [16, 235] } else { [0, 255] };
+            let expected = if layout == "Cmono" {
+                [16, 235]
+            } else {
+                [0, 255]
+            };
             assert_eq!(levels, expected, "{layout}");
         }
     }
@@ -203,18 +266,39 @@ mod tests {
         bytes.extend(b"FRAME\n");
         bytes.extend([128; 11]);
         let mut y4m = Y4m::open(&video(&folder, &bytes)).unwrap();
-        assert_eq!(y4m.next_frame().unwrap().unwrap().picture.get_pixel(0, 0).0, [128; 3]);
+        assert_eq!(
+            y4m.next_frame().unwrap().unwrap().picture.get_pixel(0, 0).0,
+            [128; 3]
+        );
         let error = y4m.next_frame().unwrap_err();
-        assert!(matches!(error, CaptureError::BrokenFrame { frame: 1, .. }), "{error}");
+        assert!(
+            matches!(error, CaptureError::BrokenFrame { frame: 1, .. }),
+            "{error}"
+        );
         assert!(y4m.next_frame().unwrap().is_none());
     }
 
     #[test]
     fn headers_that_are_none_are_errors() {
-        for header in ["", "RIFF", "YUV4MPEG2 W2 H2", "YUV4MPEG2 W2\n", "YUV4MPEG2 W-2 H2\n", "YUV4MPEG2 W2 H2 C420p10\n",
-            "YUV4MPEG2 W4294967295 H4294967295\n", "YUV4MPEG2 W99999999999 H2\n", "YUV4MPEG2 W16000 H16000\n"] {
+        for header in [
+            "",
+            "RIFF",
+            "YUV4MPEG2 W2 H2",
+            "YUV4MPEG2 W2\n",
+            "YUV4MPEG2 W-2 H2\n",
+            "YUV4MPEG2 W2 H2 C420p10\n",
+            "YUV4MPEG2 W4294967295 H4294967295\n",
+            "YUV4MPEG2 W99999999999 H2\n",
+            "YUV4MPEG2 W16000 H16000\n",
+        ] {
             let folder = tempfile::tempdir().unwrap();
-            assert!(matches!(Y4m::open(&video(&folder, header.as_bytes())), Err(CaptureError::Video { .. })), "{header}");
+            assert!(
+                matches!(
+                    Y4m::open(&video(&folder, header.as_bytes())),
+                    Err(CaptureError::Video { .. })
+                ),
+                "{header}"
+            );
         }
         let folder = tempfile::tempdir().unwrap();
         assert!(Y4m::open(&video(&folder, b"YUV4MPEG2 W2 H2\n")).is_err());

@@ -1,1 +1,10 @@
-//! (to be written)
+//! What is left of what was seen: the event log with its crops ([`events`], [`event_log`]), and
+//! frames with boxes and labels drawn on them ([`annotate`]).
+
+pub mod annotate;
+pub mod event_log;
+pub mod events;
+
+pub use annotate::{Label, annotate};
+pub use event_log::{CropFormat, EventLog, RecordError};
+pub use events::{Event, Phase, Summary};

@@ -1,0 +1,194 @@
+//! One line of the event log: what was seen, where, when, and how the model judged it. How it
+//! gets onto the disk is [`super::event_log`]'s part.
+
+use crate::vision::Region;
+use anchorwatch_core::Verdict;
+use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// One picture, judged by itself, shows something unknown.
+    Single,
+    /// Something unknown has come into view.
+    Started,
+    /// It is gone. The line has the identifier of the one that said that it had come.
+    Finished,
+}
+
+/// One event, one line of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Identifier, unique in its folder. What comes and goes has two lines with the same one.
+    pub id: String,
+    /// What happened.
+    pub phase: Phase,
+    /// When, RFC 3339, UTC.
+    pub time: String,
+    /// The file or device.
+    pub source: String,
+    /// Number of the frame in its source, from 0.
+    pub frame: u64,
+    /// Which region of the region rule, from 0.
+    pub region: u32,
+    /// The region in pixels of the frame: x, y, width, height.
+    pub region_box: [u32; 4],
+    /// The known class that it is most like. Missing when the network gave no finite numbers.
+    pub class: Option<String>,
+    /// The second most alike.
+    pub runner_up: Option<String>,
+    /// The rejection score, min γ; larger means more unknown. Missing when it is not finite.
+    pub score: Option<f32>,
+    /// The threshold it was compared with; unknown is above it.
+    pub threshold: f32,
+    /// Score ÷ threshold: 1.0 is the line, above it is unknown. Missing when it is not finite.
+    pub relative_score: Option<f32>,
+    /// Distances to the centres of the known classes, in the model's order. Empty when they are not
+    /// finite.
+    pub distances: Vec<f32>,
+    /// The model, by its digest.
+    pub model: String,
+    /// File name of the saved crop, relative to the log's folder.
+    pub crop: Option<String>,
+    /// Of a finished event: what there was between its start and its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+}
+
+/// What there was between an event's start and its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// When it started, RFC 3339, UTC.
+    pub started: String,
+    /// From the first to the last unknown frame, in seconds.
+    pub seconds: f64,
+    /// Frames judged between the two, both included.
+    pub frames: u64,
+    /// How many of them were unknown.
+    pub unknown_frames: u64,
+    /// Number of the frame with the largest score; the other fields of the line describe it.
+    pub worst_frame: u64,
+}
+
+impl Event {
+    /// What a model says of one region of a frame. `classes` are the model's names, `model` its
+    /// digest; `crop` and `summary` are left open.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of its own, and they meet only here"
+    )]
+    pub fn new(
+        id: String,
+        phase: Phase,
+        captured: SystemTime,
+        source: &str,
+        frame: u64,
+        region: Region,
+        verdict: &Verdict,
+        distances: &[f32],
+        classes: &[String],
+        model: &str,
+    ) -> Self {
+        let name = |class: Option<usize>| class.and_then(|class| classes.get(class).cloned());
+        let finite = |value: f32| value.is_finite().then_some(value);
+        let distances = if distances.iter().all(|distance| distance.is_finite()) {
+            distances.to_vec()
+        } else {
+            Vec::new()
+        };
+        Self {
+            id,
+            phase,
+            time: timestamp(captured),
+            source: source.to_string(),
+            frame,
+            region: region.id,
+            region_box: [region.x, region.y, region.width, region.height],
+            class: name(verdict.class),
+            runner_up: name(verdict.runner_up),
+            score: finite(verdict.score),
+            threshold: verdict.threshold,
+            relative_score: finite(verdict.relative_score()),
+            distances,
+            model: model.to_string(),
+            crop: None,
+            summary: None,
+        }
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, always of the same length, so that it sorts as text.
+pub fn timestamp(time: SystemTime) -> String {
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    // Cannot fail: every component is there. The fallback is what a clock without a date says.
+    OffsetDateTime::from(time)
+        .format(&format)
+        .unwrap_or_else(|_| "1970-01-01T00:00:00.000Z".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn time_stamps_sort_as_text() {
+        assert_eq!(
+            timestamp(SystemTime::UNIX_EPOCH),
+            "1970-01-01T00:00:00.000Z"
+        );
+        let later = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_540_230_007);
+        assert_eq!(timestamp(later), "2026-11-24T17:10:30.007Z");
+    }
+
+    #[test]
+    fn an_event_survives_its_line() {
+        let classes = ["cat".to_string(), "dog".to_string()];
+        let region = Region {
+            id: 3,
+            x: 1,
+            y: 2,
+            width: 30,
+            height: 40,
+        };
+        for verdict in [
+            Verdict {
+                class: Some(1),
+                score: 12.5,
+                runner_up: Some(0),
+                runner_up_score: 20.0,
+                threshold: 10.0,
+                ..Verdict::not_finite(10.0)
+            },
+            Verdict::not_finite(10.0),
+        ] {
+            for distances in [[1.5, 2.5], [f32::NAN, 1.0]] {
+                let time = SystemTime::UNIX_EPOCH;
+                let event = Event::new(
+                    "id".into(),
+                    Phase::Single,
+                    time,
+                    "cam",
+                    7,
+                    region,
+                    &verdict,
+                    &distances,
+                    &classes,
+                    "ab12",
+                );
+                let line = serde_json::to_string(&event).unwrap();
+                assert_eq!(
+                    serde_json::from_str::<Event>(&line).unwrap(),
+                    event,
+                    "{line}"
+                );
+                assert!(!line.contains("summary"));
+            }
+        }
+    }
+}
