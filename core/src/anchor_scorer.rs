@@ -35,11 +35,7 @@ impl AnchorScorer {
         if !alpha.is_finite() {
             return Err(AnchorError::AlphaNotFinite);
         }
-        Ok(Self {
-            alpha,
-            classes,
-            kernel: Kernel::detect(),
-        })
+        Ok(Self { alpha, classes, kernel: Kernel::detect() })
     }
 
     /// M = N, the number of classes and of logits.
@@ -59,12 +55,8 @@ impl AnchorScorer {
         threshold: f32,
         distances: &mut [f32],
     ) -> Result<Verdict, ScoreError> {
-        check_length(self.classes, logits.len(), |expected, got| {
-            ScoreError::Logits { expected, got }
-        })?;
-        check_length(self.classes, distances.len(), |expected, got| {
-            ScoreError::Distances { expected, got }
-        })?;
+        check_length(self.classes, logits.len(), |expected, got| ScoreError::Logits { expected, got })?;
+        check_length(self.classes, distances.len(), |expected, got| ScoreError::Distances { expected, got })?;
         check_threshold(threshold)?;
         self.distances(logits, distances);
         if !trusted(distances) {
@@ -81,8 +73,7 @@ impl AnchorScorer {
     /// is never less than the sum without L, so little is lost.
     fn distances(&self, logits: &[f32], distances: &mut [f32]) {
         let largest = index_of_largest(logits);
-        let without_largest =
-            sum_of_squares(&logits[..largest]) + sum_of_squares(&logits[largest + 1..]);
+        let without_largest = sum_of_squares(&logits[..largest]) + sum_of_squares(&logits[largest + 1..]);
         let largest_square = logits[largest] * logits[largest];
         for (distance, &logit) in distances.iter_mut().zip(logits) {
             let others = without_largest + (largest_square - logit * logit);
@@ -236,9 +227,7 @@ mod tests {
     fn exactly_on_an_anchor_the_distance_is_zero() {
         let scorer = AnchorScorer::new(10.0, 3).unwrap();
         let mut distances = [1.0; 3];
-        let verdict = scorer
-            .score(&[0.0, 10.0, 0.0], 0.0, &mut distances)
-            .unwrap();
+        let verdict = scorer.score(&[0.0, 10.0, 0.0], 0.0, &mut distances).unwrap();
         assert_eq!(distances[1], 0.0);
         assert_eq!((verdict.class, verdict.score), (Some(1), 0.0));
     }
@@ -247,29 +236,17 @@ mod tests {
     fn what_does_not_fit_is_an_error() {
         assert_eq!(AnchorScorer::new(10.0, 0), Err(AnchorError::NoClasses));
         for alpha in [f32::NAN, f32::INFINITY] {
-            assert_eq!(
-                AnchorScorer::new(alpha, 3),
-                Err(AnchorError::AlphaNotFinite)
-            );
+            assert_eq!(AnchorScorer::new(alpha, 3), Err(AnchorError::AlphaNotFinite));
         }
         let scorer = AnchorScorer::new(10.0, 3).unwrap();
         assert_eq!(
             scorer.score(&[0.0; 2], 1.0, &mut [0.0; 3]),
-            Err(ScoreError::Logits {
-                expected: 3,
-                got: 2
-            })
+            Err(ScoreError::Logits { expected: 3, got: 2 })
         );
         assert_eq!(
             scorer.score(&[0.0; 3], 1.0, &mut [0.0; 4]),
-            Err(ScoreError::Distances {
-                expected: 3,
-                got: 4
-            })
+            Err(ScoreError::Distances { expected: 3, got: 4 })
         );
-        assert_eq!(
-            scorer.score(&[0.0; 3], f32::NAN, &mut [0.0; 3]),
-            Err(ScoreError::ThresholdNotANumber)
-        );
+        assert_eq!(scorer.score(&[0.0; 3], f32::NAN, &mut [0.0; 3]), Err(ScoreError::ThresholdNotANumber));
     }
 }

@@ -27,16 +27,10 @@ impl<'a> Centres<'a> {
             return Err(CentresError::NoClasses);
         }
         if !values.len().is_multiple_of(logits) {
-            return Err(CentresError::NotWhole {
-                values: values.len(),
-                logits,
-            });
+            return Err(CentresError::NotWhole { values: values.len(), logits });
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            return Err(CentresError::NotFinite {
-                class: at / logits,
-                logit: at % logits,
-            });
+            return Err(CentresError::NotFinite { class: at / logits, logit: at % logits });
         }
         Ok(Self { values, logits })
     }
@@ -94,14 +88,12 @@ impl fmt::Display for CentresError {
         match *self {
             Self::NoLogits => f.write_str("class centres need at least one logit"),
             Self::NoClasses => f.write_str("there is no class centre: at least one is needed"),
-            Self::NotWhole { values, logits } => write!(
-                f,
-                "{values} numbers are not whole centres of {logits} logits each"
-            ),
-            Self::NotFinite { class, logit } => write!(
-                f,
-                "the centre of class {class} is not finite at logit {logit}"
-            ),
+            Self::NotWhole { values, logits } => {
+                write!(f, "{values} numbers are not whole centres of {logits} logits each")
+            }
+            Self::NotFinite { class, logit } => {
+                write!(f, "the centre of class {class} is not finite at logit {logit}")
+            }
         }
     }
 }
@@ -125,18 +117,9 @@ mod tests {
     fn what_is_no_matrix_is_refused() {
         assert_eq!(Centres::new(&[1.0], 0), Err(CentresError::NoLogits));
         assert_eq!(Centres::new(&[], 3), Err(CentresError::NoClasses));
-        assert_eq!(
-            Centres::new(&[1.0; 7], 3),
-            Err(CentresError::NotWhole {
-                values: 7,
-                logits: 3
-            })
-        );
+        assert_eq!(Centres::new(&[1.0; 7], 3), Err(CentresError::NotWhole { values: 7, logits: 3 }));
         let error = Centres::new(&[1.0, 2.0, 3.0, f32::NAN], 2).unwrap_err();
         assert_eq!(error, CentresError::NotFinite { class: 1, logit: 1 });
-        assert_eq!(
-            error.to_string(),
-            "the centre of class 1 is not finite at logit 1"
-        );
+        assert_eq!(error.to_string(), "the centre of class 1 is not finite at logit 1");
     }
 }

@@ -56,11 +56,7 @@ fn has_avx2() -> bool {
 
 #[cfg(not(all(target_arch = "x86_64", feature = "std")))]
 fn has_avx2() -> bool {
-    cfg!(all(
-        target_arch = "x86_64",
-        target_feature = "avx2",
-        target_feature = "fma"
-    ))
+    cfg!(all(target_arch = "x86_64", target_feature = "avx2", target_feature = "fma"))
 }
 
 #[cfg(test)]

@@ -10,10 +10,7 @@ pub(crate) fn distances(centres: &[f32], n: usize, logits: &[f32]) -> Vec<f64> {
     centres
         .chunks_exact(n)
         .map(|centre| {
-            let squares = logits
-                .iter()
-                .zip(centre)
-                .map(|(&x, &c)| (f64::from(x) - f64::from(c)).powi(2));
+            let squares = logits.iter().zip(centre).map(|(&x, &c)| (f64::from(x) - f64::from(c)).powi(2));
             squares.sum::<f64>().sqrt().min(f64::from(f32::MAX))
         })
         .collect()
@@ -52,13 +49,7 @@ pub(crate) fn score_tolerance(distances: &[f64], of_distances: f64) -> f64 {
 }
 
 /// Asserts that distances and verdict are those of the formulas, within the tolerance.
-pub(crate) fn assert_agrees(
-    centres: &[f32],
-    n: usize,
-    logits: &[f32],
-    distances: &[f32],
-    verdict: &Verdict,
-) {
+pub(crate) fn assert_agrees(centres: &[f32], n: usize, logits: &[f32], distances: &[f32], verdict: &Verdict) {
     let exact = self::distances(centres, n, logits);
     let of_distances = distance_tolerance(n);
     for (&got, &wanted) in distances.iter().zip(&exact) {
@@ -80,10 +71,7 @@ pub(crate) fn assert_judges(exact: &[f64], of_distances: f64, verdict: &Verdict)
     assert!(reaches(verdict.class, order[0]), "{verdict:?} {exact:?}");
     assert_ne!(verdict.class, verdict.runner_up);
     if exact.len() > 1 {
-        assert!(
-            reaches(verdict.runner_up, order[1]),
-            "{verdict:?} {exact:?}"
-        );
+        assert!(reaches(verdict.runner_up, order[1]), "{verdict:?} {exact:?}");
     } else {
         assert_eq!(verdict.runner_up, None);
         assert_eq!(verdict.runner_up_score, f32::INFINITY);

@@ -42,10 +42,7 @@ pub fn rejection_scores(distances: &[f32], scores: &mut [f32]) -> Result<(), Sco
         return Err(ScoreError::NoDistances);
     }
     if scores.len() != distances.len() {
-        return Err(ScoreError::Scores {
-            expected: distances.len(),
-            got: scores.len(),
-        });
+        return Err(ScoreError::Scores { expected: distances.len(), got: scores.len() });
     }
     if !distances.iter().all(|distance| distance.is_finite()) {
         scores.fill(f32::INFINITY);
@@ -118,11 +115,7 @@ fn judge_lanes(distances: &[f32], threshold: f32) -> Verdict {
         let others = others_than_nearest(distances, nearest.smallest);
         score = score_of_nearest(nearest.smallest, others);
         runner_up_score = score_of_other(nearest.second, nearest.smallest, others);
-        let skipped = if nearest.second == nearest.smallest {
-            class + 1
-        } else {
-            0
-        };
+        let skipped = if nearest.second == nearest.smallest { class + 1 } else { 0 };
         runner_up = Some(skipped + first_equal(&distances[skipped..], nearest.second));
     }
     Verdict {
@@ -172,10 +165,7 @@ impl Nearest {
             }
             width /= 2;
         }
-        Self {
-            smallest: smallest[0],
-            second: second[0],
-        }
+        Self { smallest: smallest[0], second: second[0] }
     }
 }
 
@@ -336,16 +326,10 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_an_error() {
-        let no_room = ScoreError::Scores {
-            expected: 2,
-            got: 1,
-        };
+        let no_room = ScoreError::Scores { expected: 2, got: 1 };
         assert_eq!(rejection_scores(&[1.0; 2], &mut [0.0]), Err(no_room));
         assert_eq!(rejection_scores(&[], &mut []), Err(ScoreError::NoDistances));
         assert_eq!(judge(&[], 1.0), Err(ScoreError::NoDistances));
-        assert_eq!(
-            judge(&[1.0], f32::NAN),
-            Err(ScoreError::ThresholdNotANumber)
-        );
+        assert_eq!(judge(&[1.0], f32::NAN), Err(ScoreError::ThresholdNotANumber));
     }
 }

@@ -22,10 +22,7 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// A scorer with the fastest instructions of this processor.
     pub fn new(centres: Centres<'a>) -> Self {
-        Self {
-            centres,
-            kernel: Kernel::detect(),
-        }
+        Self { centres, kernel: Kernel::detect() }
     }
 
     /// A scorer with the given instructions; `None` when this processor does not have them.
@@ -57,8 +54,9 @@ impl<'a> Scorer<'a> {
         threshold: f32,
         distances: &mut [f32],
     ) -> Result<Verdict, ScoreError> {
-        check_length(self.centres.logits(), logits.len(), |expected, got| {
-            ScoreError::Logits { expected, got }
+        check_length(self.centres.logits(), logits.len(), |expected, got| ScoreError::Logits {
+            expected,
+            got,
         })?;
         self.check_distances(1, distances)?;
         check_threshold(threshold)?;
@@ -85,10 +83,7 @@ impl<'a> Scorer<'a> {
     ) -> Result<(), ScoreError> {
         let (n, m) = (self.centres.logits(), self.centres.classes());
         let expected = verdicts.len().saturating_mul(n);
-        check_length(expected, logits.len(), |expected, got| ScoreError::Logits {
-            expected,
-            got,
-        })?;
+        check_length(expected, logits.len(), |expected, got| ScoreError::Logits { expected, got })?;
         self.check_distances(verdicts.len(), distances)?;
         check_threshold(threshold)?;
         self::distances(self.kernel, &self.centres, logits, distances);
@@ -111,9 +106,7 @@ impl<'a> Scorer<'a> {
 
     fn check_distances(&self, vectors: usize, distances: &[f32]) -> Result<(), ScoreError> {
         let expected = vectors.saturating_mul(self.centres.classes());
-        check_length(expected, distances.len(), |expected, got| {
-            ScoreError::Distances { expected, got }
-        })
+        check_length(expected, distances.len(), |expected, got| ScoreError::Distances { expected, got })
     }
 }
 
@@ -123,21 +116,13 @@ pub(crate) fn check_length(
     got: usize,
     error: fn(usize, usize) -> ScoreError,
 ) -> Result<(), ScoreError> {
-    if expected == got {
-        Ok(())
-    } else {
-        Err(error(expected, got))
-    }
+    if expected == got { Ok(()) } else { Err(error(expected, got)) }
 }
 
 /// Both scorers' check of the threshold: no score is larger than NaN, so it would make
 /// everything known.
 pub(crate) fn check_threshold(threshold: f32) -> Result<(), ScoreError> {
-    if threshold.is_nan() {
-        Err(ScoreError::ThresholdNotANumber)
-    } else {
-        Ok(())
-    }
+    if threshold.is_nan() { Err(ScoreError::ThresholdNotANumber) } else { Ok(()) }
 }
 
 /// Why something cannot be scored.
@@ -180,10 +165,7 @@ impl fmt::Display for ScoreError {
                 write!(f, "expected room for {expected} distances, got {got}")
             }
             Self::Scores { expected, got } => {
-                write!(
-                    f,
-                    "expected room for {expected} rejection scores, got {got}"
-                )
+                write!(f, "expected room for {expected} rejection scores, got {got}")
             }
             Self::NoDistances => f.write_str("there is no distance to judge"),
             Self::ThresholdNotANumber => {
@@ -220,9 +202,7 @@ mod tests {
             reference::assert_agrees(centres, n, logits, &distances, &verdict);
             let mut batch = std::vec![0.0; distances.len()];
             let mut verdicts = [Verdict::default()];
-            scorer
-                .score_batch(logits, threshold, &mut batch, &mut verdicts)
-                .unwrap();
+            scorer.score_batch(logits, threshold, &mut batch, &mut verdicts).unwrap();
             assert_eq!((&batch, verdicts[0]), (&distances, verdict));
         }
     }
@@ -240,17 +220,7 @@ mod tests {
     /// Numbers at the ends of f32, and usual ones.
     fn extreme() -> impl Strategy<Value = f32> {
         let (max, least) = (f32::MAX, f32::MIN_POSITIVE);
-        let ends = [
-            0.0,
-            -0.0,
-            1.0,
-            max,
-            -max,
-            least,
-            f32::from_bits(1),
-            1.8e19,
-            1e-23,
-        ];
+        let ends = [0.0, -0.0, 1.0, max, -max, least, f32::from_bits(1), 1.8e19, 1e-23];
         prop_oneof![
             prop::sample::select(ends.to_vec()),
             -10f32..10.0,
@@ -416,43 +386,20 @@ mod tests {
         let scorer = Scorer::new(Centres::new(&[0.0; 6], 2).unwrap());
         let error = |logits: usize, distances: usize, threshold: f32| {
             let mut distances = std::vec![0.0; distances];
-            scorer
-                .score(&std::vec![0.0; logits], threshold, &mut distances)
-                .unwrap_err()
+            scorer.score(&std::vec![0.0; logits], threshold, &mut distances).unwrap_err()
         };
-        assert_eq!(
-            error(3, 3, 1.0),
-            ScoreError::Logits {
-                expected: 2,
-                got: 3
-            }
-        );
-        assert_eq!(
-            error(2, 2, 1.0),
-            ScoreError::Distances {
-                expected: 3,
-                got: 2
-            }
-        );
+        assert_eq!(error(3, 3, 1.0), ScoreError::Logits { expected: 2, got: 3 });
+        assert_eq!(error(2, 2, 1.0), ScoreError::Distances { expected: 3, got: 2 });
         assert_eq!(error(2, 3, f32::NAN), ScoreError::ThresholdNotANumber);
-        assert_eq!(
-            std::string::ToString::to_string(&error(3, 3, 1.0)),
-            "expected 2 logits, got 3"
-        );
+        assert_eq!(std::string::ToString::to_string(&error(3, 3, 1.0)), "expected 2 logits, got 3");
         let mut verdicts = [Verdict::default(); 2];
         assert_eq!(
             scorer.score_batch(&[0.0; 2], 1.0, &mut [0.0; 6], &mut verdicts),
-            Err(ScoreError::Logits {
-                expected: 4,
-                got: 2
-            })
+            Err(ScoreError::Logits { expected: 4, got: 2 })
         );
         assert_eq!(
             scorer.score_batch(&[0.0; 4], 1.0, &mut [0.0; 5], &mut verdicts),
-            Err(ScoreError::Distances {
-                expected: 6,
-                got: 5
-            })
+            Err(ScoreError::Distances { expected: 6, got: 5 })
         );
         assert_eq!(scorer.score_batch(&[], 1.0, &mut [], &mut []), Ok(()));
     }

@@ -29,13 +29,7 @@ pub struct WatchConfig {
 /// Raise at 3 unknown of 5, clear at 4 calm of 5, calm being up to 0.9 of the threshold.
 impl Default for WatchConfig {
     fn default() -> Self {
-        Self {
-            raise_k: 3,
-            raise_n: 5,
-            clear_k: 4,
-            clear_n: 5,
-            clear_ratio: 0.9,
-        }
+        Self { raise_k: 3, raise_n: 5, clear_k: 4, clear_n: 5, clear_ratio: 0.9 }
     }
 }
 
@@ -49,16 +43,10 @@ impl WatchConfig {
     pub fn check(&self) -> Result<(), WatchConfigError> {
         let fits = |k: u8, n: u8| (1..=64).contains(&n) && (1..=n).contains(&k);
         if !fits(self.raise_k, self.raise_n) {
-            return Err(WatchConfigError::Raise {
-                k: self.raise_k,
-                n: self.raise_n,
-            });
+            return Err(WatchConfigError::Raise { k: self.raise_k, n: self.raise_n });
         }
         if !fits(self.clear_k, self.clear_n) {
-            return Err(WatchConfigError::Clear {
-                k: self.clear_k,
-                n: self.clear_n,
-            });
+            return Err(WatchConfigError::Clear { k: self.clear_k, n: self.clear_n });
         }
         if !(self.clear_ratio > 0.0 && self.clear_ratio <= 1.0) {
             return Err(WatchConfigError::ClearRatio);
@@ -126,11 +114,7 @@ impl<const REGIONS: usize> Watch<REGIONS> {
     /// When the configuration makes no sense: see [`WatchConfig::check`].
     pub fn new(config: WatchConfig) -> Result<Self, WatchConfigError> {
         config.check()?;
-        Ok(Self {
-            config,
-            regions: Vec::new(),
-            frame: 0,
-        })
+        Ok(Self { config, regions: Vec::new(), frame: 0 })
     }
 
     /// When it raises and clears.
@@ -148,16 +132,9 @@ impl<const REGIONS: usize> Watch<REGIONS> {
         let at = match self.regions.iter().position(|known| known.id == region) {
             Some(at) => at,
             None => {
-                let new = WatchedRegion {
-                    id: region,
-                    state: State::Watching,
-                    history: 0,
-                    last_seen: self.frame,
-                };
-                self.regions.push(new).map_err(|_| RegionsFull {
-                    region,
-                    capacity: REGIONS,
-                })?;
+                let new =
+                    WatchedRegion { id: region, state: State::Watching, history: 0, last_seen: self.frame };
+                self.regions.push(new).map_err(|_| RegionsFull { region, capacity: REGIONS })?;
                 self.regions.len() - 1
             }
         };
@@ -167,10 +144,7 @@ impl<const REGIONS: usize> Watch<REGIONS> {
 
     /// Whether a region is raised.
     pub fn state(&self, region: u32) -> State {
-        self.regions
-            .iter()
-            .find(|known| known.id == region)
-            .map_or(State::Watching, |known| known.state)
+        self.regions.iter().find(|known| known.id == region).map_or(State::Watching, |known| known.state)
     }
 
     /// The regions being watched with their states, in no particular order.
@@ -212,13 +186,9 @@ impl<const REGIONS: usize> Watch<REGIONS> {
 impl WatchedRegion {
     fn update(&mut self, config: &WatchConfig, verdict: &Verdict) -> Transition {
         let (counts, k, n, next, transition) = match self.state {
-            State::Watching => (
-                verdict.is_unknown(),
-                config.raise_k,
-                config.raise_n,
-                State::Raised,
-                Transition::Raised,
-            ),
+            State::Watching => {
+                (verdict.is_unknown(), config.raise_k, config.raise_n, State::Raised, Transition::Raised)
+            }
             State::Raised => (
                 !verdict.is_unknown() && verdict.relative_score() <= config.clear_ratio,
                 config.clear_k,
@@ -268,10 +238,7 @@ impl fmt::Display for WatchConfigError {
                 return f.write_str("the ratio for clearing must be above 0 and at most 1");
             }
         };
-        write!(
-            f,
-            "cannot {what} at {k} of {n} verdicts: choose n from 1 to 64 and k from 1 to n"
-        )
+        write!(f, "cannot {what} at {k} of {n} verdicts: choose n from 1 to 64 and k from 1 to n")
     }
 }
 
@@ -288,11 +255,7 @@ pub struct RegionsFull {
 
 impl fmt::Display for RegionsFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "region {} cannot be watched: there is room for {} regions",
-            self.region, self.capacity
-        )
+        write!(f, "region {} cannot be watched: there is room for {} regions", self.region, self.capacity)
     }
 }
 
@@ -315,13 +278,7 @@ mod tests {
     }
 
     fn config(raise: (u8, u8), clear: (u8, u8), clear_ratio: f32) -> WatchConfig {
-        WatchConfig {
-            raise_k: raise.0,
-            raise_n: raise.1,
-            clear_k: clear.0,
-            clear_n: clear.1,
-            clear_ratio,
-        }
+        WatchConfig { raise_k: raise.0, raise_n: raise.1, clear_k: clear.0, clear_n: clear.1, clear_ratio }
     }
 
     /// The transitions of region 0: `^` raised, `v` cleared, `.` none.
@@ -329,13 +286,11 @@ mod tests {
         let mut watch = Watch::<1>::new(config).unwrap();
         relative_scores
             .iter()
-            .map(
-                |&relative| match watch.update(0, &verdict(relative)).unwrap() {
-                    Transition::None => '.',
-                    Transition::Raised => '^',
-                    Transition::Cleared => 'v',
-                },
-            )
+            .map(|&relative| match watch.update(0, &verdict(relative)).unwrap() {
+                Transition::None => '.',
+                Transition::Raised => '^',
+                Transition::Cleared => 'v',
+            })
             .collect()
     }
 
@@ -357,10 +312,7 @@ mod tests {
         assert_eq!(transitions(config, &[2.0, 0.5, 2.0, 0.5, 2.0]), "....^");
         assert_eq!(transitions(config, &[2.0, 2.0, 2.0]), "..^");
         // The first of these three is out of the window when the last comes.
-        assert_eq!(
-            transitions(config, &[2.0, 0.5, 0.5, 2.0, 0.5, 2.0]),
-            "......"
-        );
+        assert_eq!(transitions(config, &[2.0, 0.5, 0.5, 2.0, 0.5, 2.0]), "......");
     }
 
     #[test]
@@ -397,15 +349,9 @@ mod tests {
         let mut watch = Watch::<2>::new(config((1, 1), (1, 1), 1.0)).unwrap();
         watch.update(10, &verdict(2.0)).unwrap();
         watch.update(20, &verdict(0.5)).unwrap();
-        let full = RegionsFull {
-            region: 30,
-            capacity: 2,
-        };
+        let full = RegionsFull { region: 30, capacity: 2 };
         assert_eq!(watch.update(30, &verdict(2.0)), Err(full));
-        assert_eq!(
-            full.to_string(),
-            "region 30 cannot be watched: there is room for 2 regions"
-        );
+        assert_eq!(full.to_string(), "region 30 cannot be watched: there is room for 2 regions");
         // The others go on.
         assert_eq!(watch.update(20, &verdict(2.0)), Ok(Transition::Raised));
         assert_eq!(watch.forget(10), Some(State::Raised));
@@ -461,35 +407,26 @@ mod tests {
     impl Naive {
         fn update(&mut self, config: &WatchConfig, relative: f32) -> Transition {
             self.since_transition.push(relative);
-            let (k, n) = if self.raised {
-                (config.clear_k, config.clear_n)
-            } else {
-                (config.raise_k, config.raise_n)
-            };
+            let (k, n) =
+                if self.raised { (config.clear_k, config.clear_n) } else { (config.raise_k, config.raise_n) };
             let last_n = self.since_transition.iter().rev().take(n.into());
-            let counted = last_n.filter(|&&relative| {
-                if self.raised {
-                    relative <= config.clear_ratio
-                } else {
-                    relative > 1.0
-                }
-            });
+            let counted =
+                last_n.filter(
+                    |&&relative| {
+                        if self.raised { relative <= config.clear_ratio } else { relative > 1.0 }
+                    },
+                );
             if counted.count() < k.into() {
                 return Transition::None;
             }
             self.since_transition.clear();
             self.raised = !self.raised;
-            if self.raised {
-                Transition::Raised
-            } else {
-                Transition::Cleared
-            }
+            if self.raised { Transition::Raised } else { Transition::Cleared }
         }
     }
 
     fn k_of_n() -> impl Strategy<Value = (u8, u8)> {
-        prop_oneof![1u8..=8, 1u8..=64, Just(64u8)]
-            .prop_flat_map(|n| (1..=n).prop_map(move |k| (k, n)))
+        prop_oneof![1u8..=8, 1u8..=64, Just(64u8)].prop_flat_map(|n| (1..=n).prop_map(move |k| (k, n)))
     }
 
     proptest! {

@@ -68,32 +68,20 @@ impl Broken {
 
 impl From<std::io::Error> for Broken {
     fn from(error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::UnexpectedEof {
-            Broken::Truncated
-        } else {
-            Broken::Io(error)
-        }
+        if error.kind() == std::io::ErrorKind::UnexpectedEof { Broken::Truncated } else { Broken::Io(error) }
     }
 }
 
 impl Avi {
     pub(super) fn open(path: &Path) -> Result<AviOpened, CaptureError> {
-        let file = File::open(path).map_err(|source| CaptureError::Read {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let file =
+            File::open(path).map_err(|source| CaptureError::Read { path: path.to_path_buf(), source })?;
         let mut reader = BufReader::new(file);
-        let unusable = |why: String| CaptureError::Video {
-            path: path.display().to_string(),
-            why,
-        };
+        let unusable = |why: String| CaptureError::Video { path: path.display().to_string(), why };
         match next_chunk(&mut reader) {
             Ok(Chunk::List(kind)) if &kind == b"AVI " => {}
             Err(Broken::Io(source)) => {
-                return Err(CaptureError::Read {
-                    path: path.to_path_buf(),
-                    source,
-                });
+                return Err(CaptureError::Read { path: path.to_path_buf(), source });
             }
             _ => return Err(unusable("it does not begin as an AVI file".to_string())),
         }
@@ -109,17 +97,16 @@ impl Avi {
                 Chunk::Data { id, length }
                     if (&id == b"strh" || &id == b"strf") && length <= LARGEST_HEADER =>
                 {
-                    let bytes = read_data(&mut reader, length).map_err(|broken| {
-                        unusable(format!("its header is damaged: {}", broken.why()))
-                    })?;
+                    let bytes = read_data(&mut reader, length)
+                        .map_err(|broken| unusable(format!("its header is damaged: {}", broken.why())))?;
                     if &id == b"strh" {
                         streams = streams.saturating_add(1);
                         header_is_video = bytes.starts_with(b"vids");
                         if header_is_video && video.is_none() {
                             // dwLength of AVISTREAMHEADER
-                            frames = bytes.get(32..36).map(|count| {
-                                u32::from_le_bytes([count[0], count[1], count[2], count[3]])
-                            });
+                            frames = bytes
+                                .get(32..36)
+                                .map(|count| u32::from_le_bytes([count[0], count[1], count[2], count[3]]));
                         }
                     } else if header_is_video && video.is_none() {
                         // biCompression of BITMAPINFOHEADER
@@ -130,9 +117,8 @@ impl Avi {
                     }
                 }
                 Chunk::Data { length, .. } => {
-                    skip_data(&mut reader, length).map_err(|broken| {
-                        unusable(format!("its header is damaged: {}", broken.why()))
-                    })?;
+                    skip_data(&mut reader, length)
+                        .map_err(|broken| unusable(format!("its header is damaged: {}", broken.why())))?;
                 }
                 Chunk::End => return Err(unusable("it has no frames".to_string())),
             }
@@ -190,17 +176,12 @@ impl Avi {
             return Ok(None);
         }
         let why = match self.skipped.first() {
-            Some(first) => format!(
-                "none of its {} frames can be decoded; the first: {}",
-                self.skipped.len(),
-                first.why
-            ),
+            Some(first) => {
+                format!("none of its {} frames can be decoded; the first: {}", self.skipped.len(), first.why)
+            }
             None => "it has no frames".to_string(),
         };
-        Err(CaptureError::Video {
-            path: self.path.clone(),
-            why,
-        })
+        Err(CaptureError::Video { path: self.path.clone(), why })
     }
 
     /// The bytes of the next frame, `None` at the end.
@@ -213,8 +194,7 @@ impl Avi {
                 // dc: compressed, db: uncompressed, which some writers say of JPEG too. An empty
                 // chunk stands for a frame that was dropped.
                 Chunk::Data { id, length }
-                    if (id == [tens, ones, b'd', b'c'] || id == [tens, ones, b'd', b'b'])
-                        && length > 0 =>
+                    if (id == [tens, ones, b'd', b'c'] || id == [tens, ones, b'd', b'b']) && length > 0 =>
                 {
                     if length > LARGEST_FRAME {
                         return Err(Broken::NoChunk);
@@ -259,10 +239,7 @@ fn next_chunk(reader: &mut BufReader<File>) -> Result<Chunk, Broken> {
             return Ok(Chunk::List(kind));
         }
         let rest = length.checked_sub(4).ok_or(Broken::NoChunk)?;
-        return Ok(Chunk::Data {
-            id: kind,
-            length: rest,
-        });
+        return Ok(Chunk::Data { id: kind, length: rest });
     }
     Ok(Chunk::Data { id, length })
 }
@@ -314,9 +291,7 @@ mod tests {
     fn jpeg(grey: u8) -> Vec<u8> {
         let mut bytes = Vec::new();
         let picture = RgbImage::from_pixel(16, 8, Rgb([grey; 3]));
-        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90)
-            .encode_image(&picture)
-            .unwrap();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture).unwrap();
         bytes
     }
 
@@ -327,11 +302,7 @@ mod tests {
         header.resize(56, 0);
         let mut format = vec![0; 40];
         format[16..20].copy_from_slice(codec);
-        list(
-            b"LIST",
-            b"strl",
-            &[chunk(b"strh", &header), chunk(b"strf", &format)],
-        )
+        list(b"LIST", b"strl", &[chunk(b"strh", &header), chunk(b"strf", &format)])
     }
 
     /// A sound stream first, so that the pictures are stream 01.
@@ -351,16 +322,7 @@ mod tests {
             parts.push(list(b"LIST", b"rec ", &[chunk(b"01dc", frame)]));
         }
         let info = list(b"LIST", b"INFO", &[chunk(b"ISFT", b"a test")]);
-        list(
-            b"RIFF",
-            b"AVI ",
-            &[
-                header,
-                info,
-                list(b"LIST", b"movi", &parts),
-                chunk(b"idx1", &[0; 16]),
-            ],
-        )
+        list(b"RIFF", b"AVI ", &[header, info, list(b"LIST", b"movi", &parts), chunk(b"idx1", &[0; 16])])
     }
 
     fn video(folder: &tempfile::TempDir, bytes: &[u8]) -> PathBuf {
@@ -385,10 +347,7 @@ mod tests {
     #[test]
     fn frames_are_found_among_sound_and_lists() {
         let folder = tempfile::tempdir().unwrap();
-        let mut avi = open(&video(
-            &folder,
-            &avi(b"MJPG", &[jpeg(10), vec![], jpeg(200)]),
-        ));
+        let mut avi = open(&video(&folder, &avi(b"MJPG", &[jpeg(10), vec![], jpeg(200)])));
         assert_eq!(avi.frame_count(), Some(3));
         assert_eq!(levels(&mut avi), [10, 200]);
     }
@@ -408,10 +367,7 @@ mod tests {
     #[test]
     fn a_damaged_frame_is_left_out_and_named() {
         let folder = tempfile::tempdir().unwrap();
-        let mut avi = open(&video(
-            &folder,
-            &avi(b"MJPG", &[jpeg(10), b"no JPEG at all".to_vec(), jpeg(90)]),
-        ));
+        let mut avi = open(&video(&folder, &avi(b"MJPG", &[jpeg(10), b"no JPEG at all".to_vec(), jpeg(90)])));
         assert_eq!(levels(&mut avi), [10, 90]);
         assert_eq!(avi.skipped().len(), 1);
         assert!(avi.skipped()[0].path.ends_with("frame 1"));
@@ -423,38 +379,21 @@ mod tests {
         let bytes = avi(b"MJPG", &[jpeg(10), jpeg(90)]);
         let mut avi = open(&video(&folder, &bytes[..bytes.len() - 100]));
         assert!(avi.next_frame().unwrap().is_some());
-        assert!(matches!(
-            avi.next_frame(),
-            Err(CaptureError::BrokenFrame { frame: 1, .. })
-        ));
+        assert!(matches!(avi.next_frame(), Err(CaptureError::BrokenFrame { frame: 1, .. })));
         assert!(avi.next_frame().unwrap().is_none());
     }
 
     #[test]
     fn what_is_no_mjpeg_is_said_so() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            Avi::open(&video(&folder, &avi(b"H264", &[jpeg(1)]))),
-            Ok(AviOpened::Other)
-        ));
+        assert!(matches!(Avi::open(&video(&folder, &avi(b"H264", &[jpeg(1)]))), Ok(AviOpened::Other)));
         let mut none = open(&video(&folder, &avi(b"MJPG", &[])));
         assert!(matches!(none.next_frame(), Err(CaptureError::Video { .. })));
         let mut all_broken = open(&video(&folder, &avi(b"MJPG", &[vec![1, 2, 3]])));
-        assert!(matches!(
-            all_broken.next_frame(),
-            Err(CaptureError::Video { .. })
-        ));
-        for bytes in [
-            b"".as_slice(),
-            b"RIFF",
-            b"hello, this is no AVI file",
-            b"RIFF\0\0\0\0WAVEfmt ",
-        ] {
+        assert!(matches!(all_broken.next_frame(), Err(CaptureError::Video { .. })));
+        for bytes in [b"".as_slice(), b"RIFF", b"hello, this is no AVI file", b"RIFF\0\0\0\0WAVEfmt "] {
             assert!(
-                matches!(
-                    Avi::open(&video(&folder, bytes)),
-                    Err(CaptureError::Video { .. })
-                ),
+                matches!(Avi::open(&video(&folder, bytes)), Err(CaptureError::Video { .. })),
                 "{bytes:?}"
             );
         }

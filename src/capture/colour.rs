@@ -25,19 +25,11 @@ pub(super) struct Subsampling {
 fn rgb(luma: u8, blue_difference: u8, red_difference: u8, range: Range) -> [u8; 3] {
     let (luma, to_red, to_green_b, to_green_r, to_blue) = match range {
         // 255/219 for luma, 255/224 × (1.402, 0.344136, 0.714136, 1.772) for chroma
-        Range::Limited => (
-            (i32::from(luma) - 16) * 76_309,
-            104_597,
-            25_675,
-            53_279,
-            132_201,
-        ),
+        Range::Limited => ((i32::from(luma) - 16) * 76_309, 104_597, 25_675, 53_279, 132_201),
         Range::Full => (i32::from(luma) * 65_536, 91_881, 22_554, 46_802, 116_130),
     };
-    let (blue_difference, red_difference) = (
-        i32::from(blue_difference) - 128,
-        i32::from(red_difference) - 128,
-    );
+    let (blue_difference, red_difference) =
+        (i32::from(blue_difference) - 128, i32::from(red_difference) - 128);
     let level = |value: i32| ((value + 0x8000) >> 16).clamp(0, 255) as u8;
     [
         level(luma + to_red * red_difference),
@@ -61,12 +53,7 @@ pub(super) fn planar(
     let (blue, red) = chroma.get(..2 * chroma_size)?.split_at(chroma_size);
     Some(RgbImage::from_fn(width, height, |x, y| {
         let at = (y / subsampling.down) as usize * chroma_width + (x / subsampling.across) as usize;
-        image::Rgb(rgb(
-            luma[y as usize * width as usize + x as usize],
-            blue[at],
-            red[at],
-            range,
-        ))
+        image::Rgb(rgb(luma[y as usize * width as usize + x as usize], blue[at], red[at], range))
     }))
 }
 
@@ -75,28 +62,16 @@ pub(super) fn planar(
 pub(super) fn grey(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
     let width_bytes = width as usize;
     has_rows(bytes, stride, height as usize, width_bytes)?;
-    Some(RgbImage::from_fn(width, height, |x, y| {
-        image::Rgb([bytes[y as usize * stride + x as usize]; 3])
-    }))
+    Some(RgbImage::from_fn(width, height, |x, y| image::Rgb([bytes[y as usize * stride + x as usize]; 3])))
 }
 
 /// `Y0 U Y1 V` packed (V4L2 `YUYV`), limited range. `None` if there are too few bytes.
 #[cfg_attr(not(feature = "v4l"), allow(dead_code))]
 pub(super) fn yuyv(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
-    has_rows(
-        bytes,
-        stride,
-        height as usize,
-        width.div_ceil(2) as usize * 4,
-    )?;
+    has_rows(bytes, stride, height as usize, width.div_ceil(2) as usize * 4)?;
     Some(RgbImage::from_fn(width, height, |x, y| {
         let pair = y as usize * stride + (x / 2) as usize * 4;
-        image::Rgb(rgb(
-            bytes[pair + 2 * (x % 2) as usize],
-            bytes[pair + 1],
-            bytes[pair + 3],
-            Range::Limited,
-        ))
+        image::Rgb(rgb(bytes[pair + 2 * (x % 2) as usize], bytes[pair + 1], bytes[pair + 3], Range::Limited))
     }))
 }
 
@@ -106,20 +81,10 @@ pub(super) fn yuyv(bytes: &[u8], width: u32, height: u32, stride: usize) -> Opti
 pub(super) fn nv12(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
     let (luma, chroma) = bytes.split_at_checked(stride.checked_mul(height as usize)?)?;
     has_rows(luma, stride, height as usize, width as usize)?;
-    has_rows(
-        chroma,
-        stride,
-        height.div_ceil(2) as usize,
-        width.div_ceil(2) as usize * 2,
-    )?;
+    has_rows(chroma, stride, height.div_ceil(2) as usize, width.div_ceil(2) as usize * 2)?;
     Some(RgbImage::from_fn(width, height, |x, y| {
         let at = (y / 2) as usize * stride + (x / 2) as usize * 2;
-        image::Rgb(rgb(
-            luma[y as usize * stride + x as usize],
-            chroma[at],
-            chroma[at + 1],
-            Range::Limited,
-        ))
+        image::Rgb(rgb(luma[y as usize * stride + x as usize], chroma[at], chroma[at + 1], Range::Limited))
     }))
 }
 
@@ -140,16 +105,9 @@ mod tests {
             Range::Limited => ((f64::from(luma) - 16.0) * 255.0 / 219.0, 255.0 / 224.0),
             Range::Full => (f64::from(luma), 1.0),
         };
-        let (u, v) = (
-            (f64::from(blue_difference) - 128.0) * scale,
-            (f64::from(red_difference) - 128.0) * scale,
-        );
-        [
-            y + 1.402 * v,
-            y - 0.344136 * u - 0.714136 * v,
-            y + 1.772 * u,
-        ]
-        .map(|value| value.clamp(0.0, 255.0))
+        let (u, v) =
+            ((f64::from(blue_difference) - 128.0) * scale, (f64::from(red_difference) - 128.0) * scale);
+        [y + 1.402 * v, y - 0.344136 * u - 0.714136 * v, y + 1.772 * u].map(|value| value.clamp(0.0, 255.0))
     }
 
     #[test]

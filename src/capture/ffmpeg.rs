@@ -30,12 +30,7 @@ impl FfmpegPipe {
     /// A video file.
     pub(super) fn file(path: &Path) -> Result<Self, CaptureError> {
         // Without the prefix, a colon in the name would make it an address.
-        Self::start(
-            "ffmpeg",
-            path.display().to_string(),
-            format!("file:{}", path.display()),
-            false,
-        )
+        Self::start("ffmpeg", path.display().to_string(), format!("file:{}", path.display()), false)
     }
 
     /// An address such as `rtsp://camera/stream`.
@@ -43,56 +38,22 @@ impl FfmpegPipe {
         Self::start("ffmpeg", address.to_string(), address.to_string(), true)
     }
 
-    fn start(
-        program: &str,
-        input: String,
-        argument: String,
-        live: bool,
-    ) -> Result<Self, CaptureError> {
+    fn start(program: &str, input: String, argument: String, live: bool) -> Result<Self, CaptureError> {
         let mut command = Command::new(program);
-        command
-            .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-i"])
-            .arg(argument);
-        command.args([
-            "-map",
-            "0:v:0",
-            "-f",
-            "image2pipe",
-            "-c:v",
-            "ppm",
-            "-pix_fmt",
-            "rgb24",
-            "-",
-        ]);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(["-hide_banner", "-loglevel", "error", "-nostdin", "-i"]).arg(argument);
+        command.args(["-map", "0:v:0", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => CaptureError::NoFfmpeg(input.clone()),
-            _ => CaptureError::Read {
-                path: program.into(),
-                source,
-            },
+            _ => CaptureError::Read { path: program.into(), source },
         })?;
         let (Some(frames), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(CaptureError::Video {
-                path: input,
-                why: "ffmpeg gives no output".to_string(),
-            });
+            return Err(CaptureError::Video { path: input, why: "ffmpeg gives no output".to_string() });
         };
         // A thread, since ffmpeg stands still when nobody reads its complaints.
         let complaint = std::thread::spawn(move || last_of(stderr));
         let frames = BufReader::with_capacity(1 << 20, frames);
-        Ok(Self {
-            input,
-            live,
-            child,
-            frames,
-            complaint: Some(complaint),
-            next: 0,
-            finished: false,
-        })
+        Ok(Self { input, live, child, frames, complaint: Some(complaint), next: 0, finished: false })
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
@@ -123,11 +84,7 @@ impl FfmpegPipe {
             let _ = self.child.kill();
         }
         let ended_well = self.child.wait().is_ok_and(|status| status.success());
-        let complaint = self
-            .complaint
-            .take()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default();
+        let complaint = self.complaint.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         let why = match broken {
             _ if !complaint.is_empty() && (!ended_well || self.next == 0) => {
                 format!("ffmpeg says: {complaint}")
@@ -146,11 +103,7 @@ impl FfmpegPipe {
         Err(if self.next == 0 {
             CaptureError::Video { path, why }
         } else {
-            CaptureError::BrokenFrame {
-                path,
-                frame: self.next,
-                why,
-            }
+            CaptureError::BrokenFrame { path, frame: self.next, why }
         })
     }
 
@@ -188,11 +141,7 @@ fn last_of(mut stderr: impl Read) -> String {
 fn read_ppm(reader: &mut impl BufRead) -> Result<Option<RgbImage>, String> {
     let mut line = || -> Result<String, String> {
         let mut line = Vec::new();
-        reader
-            .by_ref()
-            .take(64)
-            .read_until(b'\n', &mut line)
-            .map_err(|error| error.to_string())?;
+        reader.by_ref().take(64).read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&line).trim_end().to_string())
     };
     let magic = line()?;
@@ -200,23 +149,17 @@ fn read_ppm(reader: &mut impl BufRead) -> Result<Option<RgbImage>, String> {
         return Ok(None);
     }
     let (size, depth) = (line()?, line()?);
-    let size = size
-        .split_once(' ')
-        .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    let size =
+        size.split_once(' ').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     let Some((width, height)) = size.filter(|_| magic == "P6" && depth == "255") else {
         return Err("ffmpeg's output is not as expected, or cut off".to_string());
     };
     if !is_usable_size(width, height) {
-        return Err(format!(
-            "its frames are {width}×{height}, which is too large"
-        ));
+        return Err(format!("its frames are {width}×{height}, which is too large"));
     }
     let needed = width as usize * height as usize * 3;
     let mut pixels = Vec::with_capacity(needed);
-    reader
-        .take(needed as u64)
-        .read_to_end(&mut pixels)
-        .map_err(|error| error.to_string())?;
+    reader.take(needed as u64).read_to_end(&mut pixels).map_err(|error| error.to_string())?;
     RgbImage::from_raw(width, height, pixels)
         .map(Some)
         .ok_or_else(|| "ffmpeg's output is cut off".to_string())
@@ -228,9 +171,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_said_so() {
-        let error = FfmpegPipe::start("no-such-ffmpeg", "a.mp4".into(), "a.mp4".into(), false)
-            .err()
-            .unwrap();
+        let error = FfmpegPipe::start("no-such-ffmpeg", "a.mp4".into(), "a.mp4".into(), false).err().unwrap();
         assert!(matches!(error, CaptureError::NoFfmpeg(_)));
     }
 
@@ -241,12 +182,8 @@ mod tests {
         assert_eq!(read_ppm(&mut reader).unwrap().unwrap().as_raw(), b"abcdef");
         assert_eq!(read_ppm(&mut reader).unwrap().unwrap().as_raw(), b"xyz");
         assert!(read_ppm(&mut reader).unwrap().is_none());
-        for bytes in [
-            b"P6\n2 1\n255\nabc".as_slice(),
-            b"P5\n2 1\n255\nab",
-            b"P6\n99999 99999\n255\n",
-            b"P6",
-        ] {
+        for bytes in [b"P6\n2 1\n255\nabc".as_slice(), b"P5\n2 1\n255\nab", b"P6\n99999 99999\n255\n", b"P6"]
+        {
             assert!(read_ppm(&mut &bytes[..]).is_err());
         }
     }

@@ -91,13 +91,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn jpeg() -> Vec<u8> {
-        let picture = RgbImage::from_fn(33, 17, |x, y| {
-            image::Rgb([x as u8 * 7, y as u8 * 15, (x * y) as u8])
-        });
+        let picture =
+            RgbImage::from_fn(33, 17, |x, y| image::Rgb([x as u8 * 7, y as u8 * 15, (x * y) as u8]));
         let mut bytes = Vec::new();
-        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90)
-            .encode_image(&picture)
-            .unwrap();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture).unwrap();
         bytes
     }
 
@@ -122,14 +119,8 @@ mod tests {
         let whole = jpeg();
         let bare = without_tables(&whole);
         assert!(bare.len() < whole.len());
-        assert!(
-            decode_picture(&bare).is_err(),
-            "the decoder has become able to do this itself"
-        );
-        assert_eq!(
-            decode_frame(&bare).unwrap(),
-            decode_picture(&whole).unwrap()
-        );
+        assert!(decode_picture(&bare).is_err(), "the decoder has become able to do this itself");
+        assert_eq!(decode_frame(&bare).unwrap(), decode_picture(&whole).unwrap());
         assert_eq!(with_tables(&whole), whole);
     }
 

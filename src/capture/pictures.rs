@@ -30,10 +30,7 @@ impl Pictures {
         let mut visited = BTreeSet::new();
         let mut folders = vec![root.to_path_buf()];
         while let Some(folder) = folders.pop() {
-            let failed = |source| CaptureError::Read {
-                path: folder.clone(),
-                source,
-            };
+            let failed = |source| CaptureError::Read { path: folder.clone(), source };
             // A link may lead back to a folder above: each folder is read once.
             if !visited.insert(std::fs::canonicalize(&folder).map_err(failed)?) {
                 continue;
@@ -57,10 +54,7 @@ impl Pictures {
 
     /// Every picture that a pattern such as `DIR/*.jpg` or `DIR/**/*.png` names.
     pub(super) fn pattern(pattern: &str) -> Result<Self, CaptureError> {
-        let unusable = |why: String| CaptureError::Pattern {
-            pattern: pattern.to_string(),
-            why,
-        };
+        let unusable = |why: String| CaptureError::Pattern { pattern: pattern.to_string(), why };
         let mut paths = Vec::new();
         for path in glob::glob(pattern).map_err(|error| unusable(error.to_string()))? {
             let path = path.map_err(|error| unusable(error.to_string()))?;
@@ -80,13 +74,7 @@ impl Pictures {
     }
 
     fn new(place: String, paths: Vec<PathBuf>, single: bool) -> Self {
-        Self {
-            place,
-            paths,
-            next: 0,
-            single,
-            skipped: Vec::new(),
-        }
+        Self { place, paths, next: 0, single, skipped: Vec::new() }
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
@@ -96,30 +84,20 @@ impl Pictures {
             match load_picture(path) {
                 Ok(picture) => {
                     let (name, captured) = (path.display().to_string(), SystemTime::now());
-                    return Ok(Some(Frame {
-                        picture,
-                        index,
-                        name,
-                        captured,
-                    }));
+                    return Ok(Some(Frame { picture, index, name, captured }));
                 }
                 Err(why) if self.single => return Err(why.into()),
                 Err(why) => {
-                    self.skipped.push(Skipped {
-                        path: path.display().to_string(),
-                        why: why.to_string(),
-                    });
+                    self.skipped.push(Skipped { path: path.display().to_string(), why: why.to_string() });
                 }
             }
         }
         match self.skipped.first() {
-            Some(first) if self.skipped.len() == self.paths.len() => {
-                Err(CaptureError::NoneUsable {
-                    place: self.place.clone(),
-                    count: self.paths.len(),
-                    first: first.why.clone(),
-                })
-            }
+            Some(first) if self.skipped.len() == self.paths.len() => Err(CaptureError::NoneUsable {
+                place: self.place.clone(),
+                count: self.paths.len(),
+                first: first.why.clone(),
+            }),
             _ => Ok(None),
         }
     }
@@ -141,13 +119,7 @@ mod tests {
     fn names(pictures: &mut Pictures) -> Vec<String> {
         let mut names = Vec::new();
         while let Some(frame) = pictures.next_frame().unwrap() {
-            names.push(
-                Path::new(&frame.name)
-                    .file_name()
-                    .unwrap()
-                    .to_string_lossy()
-                    .into_owned(),
-            );
+            names.push(Path::new(&frame.name).file_name().unwrap().to_string_lossy().into_owned());
         }
         names
     }
@@ -159,16 +131,8 @@ mod tests {
         std::fs::create_dir(&below).unwrap();
         std::fs::create_dir(folder.path().join(".thumbnails")).unwrap();
         let picture = RgbImage::new(4, 3);
-        for name in [
-            "c.png",
-            "a.PNG",
-            "b/z.bmp",
-            ".hidden.png",
-            ".thumbnails/a.png",
-        ] {
-            picture
-                .save_with_format(folder.path().join(name), image::ImageFormat::Png)
-                .unwrap();
+        for name in ["c.png", "a.PNG", "b/z.bmp", ".hidden.png", ".thumbnails/a.png"] {
+            picture.save_with_format(folder.path().join(name), image::ImageFormat::Png).unwrap();
         }
         std::fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
         std::fs::write(below.join("empty.jpg"), "").unwrap();
@@ -177,20 +141,14 @@ mod tests {
         assert_eq!(names(&mut pictures), ["a.PNG", "z.bmp", "c.png"]);
         assert_eq!(pictures.skipped().len(), 1);
         assert!(pictures.skipped()[0].path.ends_with("empty.jpg"));
-        assert!(
-            pictures.skipped()[0].why.contains("empty"),
-            "{}",
-            pictures.skipped()[0].why
-        );
+        assert!(pictures.skipped()[0].why.contains("empty"), "{}", pictures.skipped()[0].why);
     }
 
     #[cfg(unix)]
     #[test]
     fn a_link_to_a_folder_above_ends() {
         let folder = tempfile::tempdir().unwrap();
-        RgbImage::new(1, 1)
-            .save(folder.path().join("a.png"))
-            .unwrap();
+        RgbImage::new(1, 1).save(folder.path().join("a.png")).unwrap();
         std::os::unix::fs::symlink(folder.path(), folder.path().join("again")).unwrap();
         assert_eq!(Pictures::folder(folder.path()).unwrap().count(), 1);
     }
@@ -199,10 +157,7 @@ mod tests {
     fn a_folder_without_pictures_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
-        assert!(matches!(
-            Pictures::folder(folder.path()),
-            Err(CaptureError::NoPictures(_))
-        ));
+        assert!(matches!(Pictures::folder(folder.path()), Err(CaptureError::NoPictures(_))));
     }
 
     #[test]
@@ -211,10 +166,7 @@ mod tests {
         std::fs::write(folder.path().join("a.png"), "").unwrap();
         std::fs::write(folder.path().join("b.png"), "hello").unwrap();
         let mut pictures = Pictures::folder(folder.path()).unwrap();
-        assert!(matches!(
-            pictures.next_frame(),
-            Err(CaptureError::NoneUsable { count: 2, .. })
-        ));
+        assert!(matches!(pictures.next_frame(), Err(CaptureError::NoneUsable { count: 2, .. })));
     }
 
     #[test]
@@ -224,10 +176,7 @@ mod tests {
             RgbImage::new(1, 1).save(folder.path().join(name)).unwrap();
         }
         let pattern = folder.path().join("*.png");
-        assert_eq!(
-            names(&mut Pictures::pattern(pattern.to_str().unwrap()).unwrap()),
-            ["a.png", "b.png"]
-        );
+        assert_eq!(names(&mut Pictures::pattern(pattern.to_str().unwrap()).unwrap()), ["a.png", "b.png"]);
     }
 
     #[test]

@@ -38,10 +38,7 @@ pub struct SourceOptions {
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self {
-            camera_size: None,
-            frame_timeout: Duration::from_secs(5),
-        }
+        Self { camera_size: None, frame_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -70,9 +67,7 @@ pub enum CaptureError {
         why: String,
     },
     /// A folder or pattern without pictures.
-    #[error(
-        "there are no pictures in '{0}' (JPEG, PNG, GIF, WebP, BMP, PNM or TIFF, by their endings)"
-    )]
+    #[error("there are no pictures in '{0}' (JPEG, PNG, GIF, WebP, BMP, PNM or TIFF, by their endings)")]
     NoPictures(String),
     /// Pictures, but none that can be used.
     #[error("none of the {count} pictures in '{place}' can be used; the first: {first}")]
@@ -121,9 +116,7 @@ pub enum CaptureError {
 }
 
 /// Beginnings of addresses that are handed to ffmpeg.
-const STREAMS: [&str; 7] = [
-    "rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://", "rtmp://",
-];
+const STREAMS: [&str; 7] = ["rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://", "rtmp://"];
 
 impl Source {
     /// Opens a source: a picture, a folder (read recursively), a pattern with `*`, `?` or `[…]`,
@@ -146,10 +139,7 @@ impl Source {
                 return Err(CaptureError::NotFound(spec.to_string()));
             }
             Err(source) => {
-                return Err(CaptureError::Read {
-                    path: path.to_path_buf(),
-                    source,
-                });
+                return Err(CaptureError::Read { path: path.to_path_buf(), source });
             }
         };
         if metadata.is_dir() {
@@ -161,11 +151,8 @@ impl Source {
         if is_picture(path) {
             return Ok(Source::Pictures(Pictures::file(path)));
         }
-        let ending = path
-            .extension()
-            .and_then(|ending| ending.to_str())
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let ending =
+            path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
         match ending.as_str() {
             "y4m" => Ok(Source::Y4m(Y4m::open(path)?)),
             "avi" => match Avi::open(path)? {
@@ -272,28 +259,16 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_said_so() {
-        assert!(matches!(
-            open_error("/nowhere/at all.jpg"),
-            CaptureError::NotFound(_)
-        ));
-        assert!(matches!(
-            open_error("/nowhere/*.jpg"),
-            CaptureError::NoPictures(_)
-        ));
-        assert!(matches!(
-            open_error("/nowhere/[.jpg"),
-            CaptureError::Pattern { .. }
-        ));
+        assert!(matches!(open_error("/nowhere/at all.jpg"), CaptureError::NotFound(_)));
+        assert!(matches!(open_error("/nowhere/*.jpg"), CaptureError::NoPictures(_)));
+        assert!(matches!(open_error("/nowhere/[.jpg"), CaptureError::Pattern { .. }));
     }
 
     #[cfg(all(unix, feature = "v4l"))]
     #[test]
     fn a_device_that_is_no_camera_is_said_so() {
         let message = open_error("/dev/null").to_string();
-        assert!(
-            message.contains("/dev/null") && message.contains("camera"),
-            "{message}"
-        );
+        assert!(message.contains("/dev/null") && message.contains("camera"), "{message}");
     }
 
     #[test]
@@ -304,10 +279,7 @@ mod tests {
         let mut source = Source::open(path.to_str().unwrap(), &SourceOptions::default()).unwrap();
         assert_eq!(source.frame_count(), Some(1));
         assert!(!source.is_live());
-        assert_eq!(
-            source.next_frame().unwrap().unwrap().picture.dimensions(),
-            (3, 2)
-        );
+        assert_eq!(source.next_frame().unwrap().unwrap().picture.dimensions(), (3, 2));
         assert!(source.next_frame().unwrap().is_none());
     }
 }

@@ -46,20 +46,16 @@ pub struct Camera {
 
 impl Camera {
     pub(super) fn open(device: &str, options: &SourceOptions) -> Result<Self, CaptureError> {
-        let fails = |why: String| CaptureError::Camera {
-            device: device.to_string(),
-            why,
-        };
+        let fails = |why: String| CaptureError::Camera { device: device.to_string(), why };
         let camera = Device::with_path(device).map_err(|error| match error.kind() {
-            ErrorKind::PermissionDenied => {
-                fails("no permission: add the user to the group 'video' (usermod -aG video NAME) and log in again".to_string())
-            }
+            ErrorKind::PermissionDenied => fails(
+                "no permission: add the user to the group 'video' (usermod -aG video NAME) and log in again"
+                    .to_string(),
+            ),
             _ => fails(error.to_string()),
         })?;
-        let capabilities = camera
-            .query_caps()
-            .map_err(|error| fails(format!("it is no camera ({error})")))?
-            .capabilities;
+        let capabilities =
+            camera.query_caps().map_err(|error| fails(format!("it is no camera ({error})")))?.capabilities;
         if !capabilities.contains(Flags::VIDEO_CAPTURE | Flags::STREAMING) {
             // A webcam has a second device for metadata; CSI cameras have raw sensor devices.
             return Err(fails(
@@ -67,27 +63,13 @@ impl Camera {
             ));
         }
         let format = choose_format(&camera, options).map_err(fails)?;
-        let mut stream =
-            Stream::with_buffers(&camera, Type::VideoCapture, BUFFERS).map_err(|error| {
-                fails(if error.raw_os_error() == Some(EBUSY) {
-                    BUSY.to_string()
-                } else {
-                    error.to_string()
-                })
-            })?;
+        let mut stream = Stream::with_buffers(&camera, Type::VideoCapture, BUFFERS).map_err(|error| {
+            fails(if error.raw_os_error() == Some(EBUSY) { BUSY.to_string() } else { error.to_string() })
+        })?;
         // A timeout of 0 would give up at once, and one above i32 milliseconds is none.
-        let timeout = options
-            .frame_timeout
-            .clamp(Duration::from_millis(1), Duration::from_secs(24 * 3600));
+        let timeout = options.frame_timeout.clamp(Duration::from_millis(1), Duration::from_secs(24 * 3600));
         stream.set_timeout(timeout);
-        Ok(Self {
-            device: device.to_string(),
-            stream,
-            format,
-            timeout,
-            next: 0,
-            skipped: Vec::new(),
-        })
+        Ok(Self { device: device.to_string(), stream, format, timeout, next: 0, skipped: Vec::new() })
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
@@ -95,10 +77,9 @@ impl Camera {
             let (buffer, metadata) = self.stream.next().map_err(|error| CaptureError::Camera {
                 device: self.device.clone(),
                 why: match error.kind() {
-                    ErrorKind::TimedOut => format!(
-                        "no frame came for {:?}: is it still connected?",
-                        self.timeout
-                    ),
+                    ErrorKind::TimedOut => {
+                        format!("no frame came for {:?}: is it still connected?", self.timeout)
+                    }
                     _ if error.raw_os_error() == Some(ENODEV) => "it was disconnected".to_string(),
                     _ if error.raw_os_error() == Some(EBUSY) => BUSY.to_string(),
                     _ => error.to_string(),
@@ -115,28 +96,17 @@ impl Camera {
             };
             match decoded {
                 Ok(picture) => {
-                    return Ok(Some(Frame {
-                        picture,
-                        index,
-                        name: self.device.clone(),
-                        captured,
-                    }));
+                    return Ok(Some(Frame { picture, index, name: self.device.clone(), captured }));
                 }
                 Err(why) => {
                     if self.skipped.len() == MOST_SKIPPED {
                         self.skipped.remove(0);
                     }
-                    self.skipped.push(Skipped {
-                        path: format!("{}, frame {index}", self.device),
-                        why,
-                    });
+                    self.skipped.push(Skipped { path: format!("{}, frame {index}", self.device), why });
                 }
             }
         }
-        let last = self
-            .skipped
-            .last()
-            .map_or(String::new(), |skipped| skipped.why.clone());
+        let last = self.skipped.last().map_or(String::new(), |skipped| skipped.why.clone());
         Err(CaptureError::Camera {
             device: self.device.clone(),
             why: format!("{MOST_DAMAGED} damaged frames one after another; the last: {last}"),
@@ -169,15 +139,9 @@ fn choose_format(camera: &Device, options: &SourceOptions) -> Result<Format, Str
         if !offered.contains(&fourcc) {
             continue;
         }
-        let format = camera
-            .set_format(&Format::new(width, height, fourcc))
-            .map_err(|error| {
-                if error.raw_os_error() == Some(EBUSY) {
-                    BUSY.to_string()
-                } else {
-                    error.to_string()
-                }
-            })?;
+        let format = camera.set_format(&Format::new(width, height, fourcc)).map_err(|error| {
+            if error.raw_os_error() == Some(EBUSY) { BUSY.to_string() } else { error.to_string() }
+        })?;
         if format.fourcc != fourcc {
             continue; // the driver has put another one in its place
         }
@@ -188,19 +152,12 @@ fn choose_format(camera: &Device, options: &SourceOptions) -> Result<Format, Str
             ));
         }
         if (format.width, format.height) != (width, height) {
-            log::info!(
-                "the camera gives {}×{} and not {width}×{height}",
-                format.width,
-                format.height
-            );
+            log::info!("the camera gives {}×{} and not {width}×{height}", format.width, format.height);
         }
         return Ok(format);
     }
     let offered: Vec<String> = offered.iter().map(FourCC::to_string).collect();
-    Err(format!(
-        "it offers {}, of which none is understood (YUYV, NV12, MJPG, GREY)",
-        offered.join(", ")
-    ))
+    Err(format!("it offers {}, of which none is understood (YUYV, NV12, MJPG, GREY)", offered.join(", ")))
 }
 
 /// A frame's pixels, or why there are none.
@@ -226,20 +183,12 @@ mod tests {
         let format = |fourcc| Format::new(2, 2, FourCC::new(fourcc));
         let white = image::Rgb([255; 3]);
         let yuyv = [235, 128, 235, 128].repeat(2);
+        assert_eq!(*decode(&yuyv, &format(b"YUYV")).unwrap().get_pixel(1, 1), white);
         assert_eq!(
-            *decode(&yuyv, &format(b"YUYV")).unwrap().get_pixel(1, 1),
+            *decode(&[235, 235, 235, 235, 128, 128], &format(b"NV12")).unwrap().get_pixel(1, 1),
             white
         );
-        assert_eq!(
-            *decode(&[235, 235, 235, 235, 128, 128], &format(b"NV12"))
-                .unwrap()
-                .get_pixel(1, 1),
-            white
-        );
-        assert_eq!(
-            *decode(&[255; 4], &format(b"GREY")).unwrap().get_pixel(1, 1),
-            white
-        );
+        assert_eq!(*decode(&[255; 4], &format(b"GREY")).unwrap().get_pixel(1, 1), white);
         assert!(decode(&yuyv[..7], &format(b"YUYV")).is_err());
         assert!(decode(&yuyv, &format(b"MJPG")).is_err());
     }

@@ -38,29 +38,19 @@ struct Header {
 
 impl Y4m {
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
-        let failed = |source| CaptureError::Read {
-            path: path.to_path_buf(),
-            source,
-        };
+        let failed = |source| CaptureError::Read { path: path.to_path_buf(), source };
         let file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let mut reader = BufReader::new(file);
         let line = read_line(&mut reader).map_err(failed)?;
-        let header = Header::parse(&line).map_err(|why| CaptureError::Video {
-            path: path.display().to_string(),
-            why,
-        })?;
+        let header = Header::parse(&line)
+            .map_err(|why| CaptureError::Video { path: path.display().to_string(), why })?;
         let frame_length = header.frame_bytes() as u64 + "FRAME\n".len() as u64;
         // The last one may be a part only: then it is counted, and found wanting when it is read.
-        let frames = length
-            .saturating_sub(line.len() as u64)
-            .div_ceil(frame_length);
+        let frames = length.saturating_sub(line.len() as u64).div_ceil(frame_length);
         if frames == 0 {
             let why = "it has a header, but no frames".to_string();
-            return Err(CaptureError::Video {
-                path: path.display().to_string(),
-                why,
-            });
+            return Err(CaptureError::Video { path: path.display().to_string(), why });
         }
         Ok(Self {
             path: path.display().to_string(),
@@ -82,19 +72,10 @@ impl Y4m {
             Ok(false) => return Ok(None),
             Err(why) => {
                 self.broken = true;
-                return Err(CaptureError::BrokenFrame {
-                    path: self.path.clone(),
-                    frame: self.next,
-                    why,
-                });
+                return Err(CaptureError::BrokenFrame { path: self.path.clone(), frame: self.next, why });
             }
         }
-        let Header {
-            width,
-            height,
-            chroma,
-            range,
-        } = self.header;
+        let Header { width, height, chroma, range } = self.header;
         let picture = match chroma {
             Some(subsampling) => colour::planar(&self.bytes, width, height, subsampling, range),
             None => colour::grey(&self.bytes, width, height, width as usize),
@@ -102,12 +83,7 @@ impl Y4m {
         let Some(picture) = picture else {
             return Ok(None);
         };
-        let frame = Frame {
-            picture,
-            index: self.next,
-            name: self.path.clone(),
-            captured: SystemTime::now(),
-        };
+        let frame = Frame { picture, index: self.next, name: self.path.clone(), captured: SystemTime::now() };
         self.next += 1;
         Ok(Some(frame))
     }
@@ -159,11 +135,7 @@ impl Header {
                 continue;
             };
             let value = &parameter[kind.len_utf8()..];
-            let number = || {
-                value
-                    .parse()
-                    .map_err(|_| format!("its header says '{parameter}'"))
-            };
+            let number = || value.parse().map_err(|_| format!("its header says '{parameter}'"));
             match kind {
                 'W' => width = number()?,
                 'H' => height = number()?,
@@ -173,16 +145,9 @@ impl Header {
             }
         }
         if !is_usable_size(width, height) {
-            return Err(format!(
-                "its frames are {width}×{height}, which is none or too large"
-            ));
+            return Err(format!("its frames are {width}×{height}, which is none or too large"));
         }
-        Ok(Self {
-            width,
-            height,
-            chroma,
-            range,
-        })
+        Ok(Self { width, height, chroma, range })
     }
 
     /// Bytes of one frame, without the FRAME line.
@@ -204,9 +169,7 @@ fn subsampling(name: &str) -> Result<Option<Subsampling>, String> {
         "411" => [4, 1],
         "444" => [1, 1],
         _ => {
-            return Err(format!(
-                "its pixels are '{name}': only 8-bit 420, 422, 411, 444 and mono are read"
-            ));
+            return Err(format!("its pixels are '{name}': only 8-bit 420, 422, 411, 444 and mono are read"));
         }
     };
     Ok(Some(Subsampling { across, down }))
@@ -249,11 +212,7 @@ mod tests {
                     frame.picture.get_pixel(2, 2).0[1]
                 })
                 .collect();
-            let expected = if layout == "Cmono" {
-                [16, 235]
-            } else {
-                [0, 255]
-            };
+            let expected = if layout == "Cmono" { [16, 235] } else { [0, 255] };
             assert_eq!(levels, expected, "{layout}");
         }
     }
@@ -266,15 +225,9 @@ mod tests {
         bytes.extend(b"FRAME\n");
         bytes.extend([128; 11]);
         let mut y4m = Y4m::open(&video(&folder, &bytes)).unwrap();
-        assert_eq!(
-            y4m.next_frame().unwrap().unwrap().picture.get_pixel(0, 0).0,
-            [128; 3]
-        );
+        assert_eq!(y4m.next_frame().unwrap().unwrap().picture.get_pixel(0, 0).0, [128; 3]);
         let error = y4m.next_frame().unwrap_err();
-        assert!(
-            matches!(error, CaptureError::BrokenFrame { frame: 1, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, CaptureError::BrokenFrame { frame: 1, .. }), "{error}");
         assert!(y4m.next_frame().unwrap().is_none());
     }
 
@@ -293,10 +246,7 @@ mod tests {
         ] {
             let folder = tempfile::tempdir().unwrap();
             assert!(
-                matches!(
-                    Y4m::open(&video(&folder, header.as_bytes())),
-                    Err(CaptureError::Video { .. })
-                ),
+                matches!(Y4m::open(&video(&folder, header.as_bytes())), Err(CaptureError::Video { .. })),
                 "{header}"
             );
         }

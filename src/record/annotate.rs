@@ -42,18 +42,12 @@ pub fn annotate(picture: &RgbImage, labels: &[Label]) -> RgbImage {
     let mut drawn = if factor == 1 {
         picture.clone()
     } else {
-        resize(
-            picture,
-            width * factor,
-            height * factor,
-            FilterType::Nearest,
-        )
+        resize(picture, width * factor, height * factor, FilterType::Nearest)
     };
     // Unknown ones last, so that nothing covers them.
     for unknown in [false, true] {
-        for label in labels
-            .iter()
-            .filter(|label| label.unknown == unknown && label.region.is_inside(width, height))
+        for label in
+            labels.iter().filter(|label| label.unknown == unknown && label.region.is_inside(width, height))
         {
             draw(&mut drawn, label, factor);
         }
@@ -64,21 +58,14 @@ pub fn annotate(picture: &RgbImage, labels: &[Label]) -> RgbImage {
 /// By how much a frame is enlarged.
 fn enlargement(width: u32, height: u32) -> u32 {
     let (shorter, longer) = (width.min(height).max(1), width.max(height).max(1));
-    SHORTEST_SIDE
-        .div_ceil(shorter)
-        .min(LONGEST_SIDE / longer)
-        .max(1)
+    SHORTEST_SIDE.div_ceil(shorter).min(LONGEST_SIDE / longer).max(1)
 }
 
 fn draw(picture: &mut RgbImage, label: &Label, factor: u32) {
     let colour = if label.unknown { UNKNOWN } else { KNOWN };
-    let [left, top, width, height] = [
-        label.region.x,
-        label.region.y,
-        label.region.width,
-        label.region.height,
-    ]
-    .map(|length| length * factor);
+    let [left, top, width, height] =
+        [label.region.x, label.region.y, label.region.width, label.region.height]
+            .map(|length| length * factor);
     let shorter_side = picture.width().min(picture.height());
     let line = (shorter_side / 160).max(2) * if label.unknown { 2 } else { 1 };
     let line = line.min(width).min(height);
@@ -97,21 +84,13 @@ fn draw(picture: &mut RgbImage, label: &Label, factor: u32) {
     let padding = (size / 4.0).ceil() as u32;
     let room = picture.width().saturating_sub(2 * padding);
     let text = shortened(&font, size, &label.text, room as f32);
-    let label_width =
-        (text_width(&font, size, &text).ceil() as u32 + 2 * padding).min(picture.width());
+    let label_width = (text_width(&font, size, &text).ceil() as u32 + 2 * padding).min(picture.width());
     let label_height = (size.ceil() as u32 + padding).min(picture.height());
     // Inside the box at its top; a label that would stick out of the frame is pushed back into it.
     let left = left.min(picture.width() - label_width);
     let top = top.min(picture.height() - label_height);
     fill(picture, [left, top, label_width, label_height], colour);
-    write(
-        picture,
-        &font,
-        size,
-        &text,
-        (left + padding) as f32,
-        (top + padding / 2) as f32,
-    );
+    write(picture, &font, size, &text, (left + padding) as f32, (top + padding / 2) as f32);
 }
 
 /// Paints a rectangle (x, y, width, height), as far as it is inside the picture.
@@ -126,19 +105,13 @@ fn fill(picture: &mut RgbImage, [left, top, width, height]: [u32; 4], colour: Rg
 /// The glyph of a character; a question mark for one that the font does not have.
 fn glyph(font: &FontRef<'_>, character: char) -> GlyphId {
     let glyph = font.glyph_id(character);
-    if glyph.0 == 0 {
-        font.glyph_id('?')
-    } else {
-        glyph
-    }
+    if glyph.0 == 0 { font.glyph_id('?') } else { glyph }
 }
 
 /// Width of a line of text of this height, both in pixels.
 fn text_width(font: &FontRef<'_>, size: f32, text: &str) -> f32 {
     let scaled = font.as_scaled(PxScale::from(size));
-    text.chars()
-        .map(|character| scaled.h_advance(glyph(font, character)))
-        .sum()
+    text.chars().map(|character| scaled.h_advance(glyph(font, character))).sum()
 }
 
 /// The text, or as much of its beginning as fits with "…" behind it.
@@ -163,18 +136,15 @@ fn write(picture: &mut RgbImage, font: &FontRef<'_>, size: f32, text: &str, left
         };
         let corner = outline.px_bounds().min;
         outline.draw(|glyph_x, glyph_y, coverage| {
-            let (x, y) = (
-                corner.x as i64 + i64::from(glyph_x),
-                corner.y as i64 + i64::from(glyph_y),
-            );
+            let (x, y) = (corner.x as i64 + i64::from(glyph_x), corner.y as i64 + i64::from(glyph_y));
             let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else {
                 return;
             };
             if let Some(pixel) = picture.get_pixel_mut_checked(x, y) {
                 let coverage = coverage.clamp(0.0, 1.0);
                 for (under, over) in pixel.0.iter_mut().zip(TEXT.0) {
-                    *under = (f32::from(*under) * (1.0 - coverage) + f32::from(over) * coverage)
-                        .round() as u8;
+                    *under =
+                        (f32::from(*under) * (1.0 - coverage) + f32::from(over) * coverage).round() as u8;
                 }
             }
         });
@@ -187,11 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn label(region: Region, text: &str, unknown: bool) -> Label {
-        Label {
-            region,
-            text: text.to_string(),
-            unknown,
-        }
+        Label { region, text: text.to_string(), unknown }
     }
 
     fn count(picture: &RgbImage, colour: Rgb<u8>) -> usize {
@@ -201,13 +167,7 @@ mod tests {
     #[test]
     fn boxes_and_labels_are_drawn_in_their_colours() {
         let frame = RgbImage::new(640, 480);
-        let region = Region {
-            id: 0,
-            x: 100,
-            y: 50,
-            width: 300,
-            height: 200,
-        };
+        let region = Region { id: 0, x: 100, y: 50, width: 300, height: 200 };
         for (unknown, ours, other) in [(true, UNKNOWN, KNOWN), (false, KNOWN, UNKNOWN)] {
             let drawn = annotate(&frame, &[label(region, "dog 0.42", unknown)]);
             assert_eq!(drawn.dimensions(), frame.dimensions());
@@ -225,25 +185,17 @@ mod tests {
 
     #[test]
     fn small_frames_are_enlarged() {
-        let drawn = annotate(
-            &RgbImage::new(32, 32),
-            &[label(Region::whole(32, 32), "unknown 1.70", true)],
-        );
+        let drawn = annotate(&RgbImage::new(32, 32), &[label(Region::whole(32, 32), "unknown 1.70", true)]);
         assert_eq!(drawn.dimensions(), (256, 256));
         assert!(count(&drawn, TEXT) > 50);
-        assert_eq!(
-            annotate(&RgbImage::new(1, 10_000), &[]).dimensions(),
-            (1, 10_000)
-        );
+        assert_eq!(annotate(&RgbImage::new(1, 10_000), &[]).dimensions(), (1, 10_000));
     }
 
     #[test]
     fn the_font_has_the_letters_of_european_languages() {
         let font = FontRef::try_from_slice(FONT).unwrap();
-        let missing: String = "abcXYZ0123456789 .,:;()÷×%…äöüßéèñøåłžšč"
-            .chars()
-            .filter(|&c| font.glyph_id(c).0 == 0)
-            .collect();
+        let missing: String =
+            "abcXYZ0123456789 .,:;()÷×%…äöüßéèñøåłžšč".chars().filter(|&c| font.glyph_id(c).0 == 0).collect();
         assert_eq!(missing, "");
         assert_eq!(glyph(&font, '狗'), font.glyph_id('?'));
     }

@@ -71,21 +71,11 @@ impl EventLog {
     /// If the folder cannot be made or written to, or another program writes to this log.
     pub fn open(folder: &Path, crops: CropFormat) -> Result<Self, RecordError> {
         let crop_folder = folder.join(CROPS);
-        std::fs::create_dir_all(&crop_folder).map_err(|source| RecordError::Write {
-            path: crop_folder,
-            source,
-        })?;
+        std::fs::create_dir_all(&crop_folder)
+            .map_err(|source| RecordError::Write { path: crop_folder, source })?;
         let path = folder.join(LOG_NAME);
-        let failed = |source| RecordError::Write {
-            path: path.clone(),
-            source,
-        };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(failed)?;
+        let failed = |source| RecordError::Write { path: path.clone(), source };
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RecordError::InUse(path)),
@@ -101,14 +91,7 @@ impl EventLog {
         }
         let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
         sync_folder(folder).map_err(failed)?;
-        Ok(Self {
-            folder: folder.to_path_buf(),
-            file,
-            length,
-            crops,
-            recovered,
-            next: 0,
-        })
+        Ok(Self { folder: folder.to_path_buf(), file, length, crops, recovered, next: 0 })
     }
 
     /// How many bytes of a torn line were moved aside when the log was opened.
@@ -119,10 +102,7 @@ impl EventLog {
     /// An identifier for a new event, made of the time and a number. No two are the same in one
     /// folder, not even when the clock goes back to 1970 at each start.
     pub fn next_id(&mut self, time: SystemTime) -> String {
-        let time: String = timestamp(time)
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect();
+        let time: String = timestamp(time).chars().filter(char::is_ascii_alphanumeric).collect();
         loop {
             let id = format!("{time}-{:04}", self.next);
             self.next += 1;
@@ -137,37 +117,20 @@ impl EventLog {
     ///
     /// # Errors
     /// If the disk is full or fails; the log is then as it was before.
-    pub fn record(
-        &mut self,
-        event: &mut Event,
-        picture: Option<&RgbImage>,
-    ) -> Result<(), RecordError> {
+    pub fn record(&mut self, event: &mut Event, picture: Option<&RgbImage>) -> Result<(), RecordError> {
         if let Some(picture) = picture {
             let [x, y, width, height] = event.region_box;
-            let region = Region {
-                id: event.region,
-                x,
-                y,
-                width,
-                height,
-            };
+            let region = Region { id: event.region, x, y, width, height };
             event.crop = Some(self.save_crop(&event.id, picture, region)?);
         }
-        let mut line =
-            serde_json::to_vec(event).map_err(|error| RecordError::Encode(error.to_string()))?;
+        let mut line = serde_json::to_vec(event).map_err(|error| RecordError::Encode(error.to_string()))?;
         line.push(b'\n');
         let path = self.folder.join(LOG_NAME);
-        let written = self
-            .file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if let Err(source) = written {
             // What got there of the line must not stay in front of the next one.
             if let Err(error) = self.file.set_len(self.length) {
-                log::error!(
-                    "{}: cannot take back a part of a line: {error}",
-                    path.display()
-                );
+                log::error!("{}: cannot take back a part of a line: {error}", path.display());
             }
             return Err(RecordError::Write { path, source });
         }
@@ -184,29 +147,20 @@ impl EventLog {
     }
 
     /// The file name, relative to the folder.
-    fn save_crop(
-        &self,
-        id: &str,
-        picture: &RgbImage,
-        region: Region,
-    ) -> Result<String, RecordError> {
+    fn save_crop(&self, id: &str, picture: &RgbImage, region: Region) -> Result<String, RecordError> {
         if !region.is_inside(picture.width(), picture.height()) {
-            return Err(RecordError::Encode(format!(
-                "the region {region} is not inside the frame"
-            )));
+            return Err(RecordError::Encode(format!("the region {region} is not inside the frame")));
         }
         let crop =
-            image::imageops::crop_imm(picture, region.x, region.y, region.width, region.height)
-                .to_image();
+            image::imageops::crop_imm(picture, region.x, region.y, region.width, region.height).to_image();
         let mut bytes = Vec::new();
         match self.crops {
-            CropFormat::Jpeg => JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
-                .write_image(
-                    crop.as_raw(),
-                    crop.width(),
-                    crop.height(),
-                    ExtendedColorType::Rgb8,
-                ),
+            CropFormat::Jpeg => JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).write_image(
+                crop.as_raw(),
+                crop.width(),
+                crop.height(),
+                ExtendedColorType::Rgb8,
+            ),
             CropFormat::Png => PngEncoder::new(&mut bytes).write_image(
                 crop.as_raw(),
                 crop.width(),
@@ -216,10 +170,7 @@ impl EventLog {
         }
         .map_err(|error| RecordError::Encode(error.to_string()))?;
         let path = self.crop_path(id);
-        write_whole(&path, &bytes).map_err(|source| RecordError::Write {
-            path: path.clone(),
-            source,
-        })?;
+        write_whole(&path, &bytes).map_err(|source| RecordError::Write { path: path.clone(), source })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(format!("{CROPS}/{name}"))
     }
@@ -244,11 +195,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// Makes a new name last through a power cut.
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Makes the log end with a whole line; the number of bytes moved to `torn`.
@@ -303,18 +250,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn event(id: &str) -> Event {
-        let region = Region {
-            id: 0,
-            x: 2,
-            y: 1,
-            width: 8,
-            height: 6,
-        };
-        let verdict = Verdict {
-            class: Some(0),
-            score: 12.0,
-            ..Verdict::not_finite(10.0)
-        };
+        let region = Region { id: 0, x: 2, y: 1, width: 8, height: 6 };
+        let verdict = Verdict { class: Some(0), score: 12.0, ..Verdict::not_finite(10.0) };
         let classes = ["cat".to_string()];
         Event::new(
             id.into(),
@@ -333,17 +270,14 @@ mod tests {
     fn lines(folder: &Path) -> Vec<Event> {
         let text = std::fs::read_to_string(folder.join(LOG_NAME)).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'));
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
     fn events_are_appended_with_their_crops() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("new/events");
-        let picture =
-            RgbImage::from_fn(20, 10, |x, y| image::Rgb([x as u8 * 10, y as u8 * 20, 77]));
+        let picture = RgbImage::from_fn(20, 10, |x, y| image::Rgb([x as u8 * 10, y as u8 * 20, 77]));
         let mut ids = Vec::new();
         for format in [CropFormat::Png, CropFormat::Jpeg] {
             let mut log = EventLog::open(&folder, format).unwrap();
@@ -362,16 +296,9 @@ mod tests {
         let written = lines(&folder);
         assert_eq!(written.len(), 4);
         assert!(written.iter().zip(&ids).all(|(event, id)| event.id == *id));
-        let left_over = std::fs::read_dir(folder.join(CROPS))
-            .unwrap()
-            .filter(|entry| {
-                entry
-                    .as_ref()
-                    .unwrap()
-                    .path()
-                    .extension()
-                    .is_some_and(|ending| ending == "part")
-            });
+        let left_over = std::fs::read_dir(folder.join(CROPS)).unwrap().filter(|entry| {
+            entry.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "part")
+        });
         assert_eq!(left_over.count(), 0);
     }
 
@@ -392,10 +319,7 @@ mod tests {
     fn two_programs_cannot_write_to_one_log() {
         let folder = tempfile::tempdir().unwrap();
         let _log = EventLog::open(folder.path(), CropFormat::Jpeg).unwrap();
-        assert!(matches!(
-            EventLog::open(folder.path(), CropFormat::Jpeg),
-            Err(RecordError::InUse(_))
-        ));
+        assert!(matches!(EventLog::open(folder.path(), CropFormat::Jpeg), Err(RecordError::InUse(_))));
     }
 
     #[test]
@@ -412,14 +336,8 @@ mod tests {
     #[test]
     fn zeros_left_by_a_power_cut_are_moved_aside() {
         let folder = tempfile::tempdir().unwrap();
-        EventLog::open(folder.path(), CropFormat::Jpeg)
-            .unwrap()
-            .record(&mut event("a"), None)
-            .unwrap();
-        let mut file = OpenOptions::new()
-            .append(true)
-            .open(folder.path().join(LOG_NAME))
-            .unwrap();
+        EventLog::open(folder.path(), CropFormat::Jpeg).unwrap().record(&mut event("a"), None).unwrap();
+        let mut file = OpenOptions::new().append(true).open(folder.path().join(LOG_NAME)).unwrap();
         file.write_all(&[0; 10_000]).unwrap();
         let mut log = EventLog::open(folder.path(), CropFormat::Jpeg).unwrap();
         assert_eq!(log.recovered(), 10_000);
@@ -463,8 +381,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_and_leaves_the_log_whole() {
         const FOLDER: &str = "ANCHORWATCH_TEST_FULL_DISK";
-        const NAME: &str =
-            "record::event_log::tests::a_full_disk_is_an_error_and_leaves_the_log_whole";
+        const NAME: &str = "record::event_log::tests::a_full_disk_is_an_error_and_leaves_the_log_whole";
         if let Some(folder) = std::env::var_os(FOLDER) {
             let folder = Path::new(&folder);
             let mut log = EventLog::open(folder, CropFormat::Jpeg).unwrap();
@@ -493,10 +410,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let output = std::process::Command::new("sh")
             // Without the trap the signal of the limit would end the program.
-            .args([
-                "-c",
-                "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact \"$1\"",
-            ])
+            .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact \"$1\""])
             .arg(std::env::current_exe().unwrap())
             .arg(NAME)
             .env(FOLDER, folder.path())
@@ -510,10 +424,7 @@ mod tests {
         );
         // With room again it goes on.
         let before = lines(folder.path()).len();
-        EventLog::open(folder.path(), CropFormat::Jpeg)
-            .unwrap()
-            .record(&mut event("after"), None)
-            .unwrap();
+        EventLog::open(folder.path(), CropFormat::Jpeg).unwrap().record(&mut event("after"), None).unwrap();
         assert_eq!(lines(folder.path()).len(), before + 1);
     }
 }

@@ -77,10 +77,7 @@ pub struct Summary {
 impl Event {
     /// What a model says of one region of a frame. `classes` are the model's names, `model` its
     /// digest; `crop` and `summary` are left open.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a fact of its own, and they meet only here"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own, and they meet only here")]
     pub fn new(
         id: String,
         phase: Phase,
@@ -123,12 +120,9 @@ impl Event {
 
 /// RFC 3339 in UTC with milliseconds, always of the same length, so that it sorts as text.
 pub fn timestamp(time: SystemTime) -> String {
-    let format =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     // Cannot fail: every component is there. The fallback is what a clock without a date says.
-    OffsetDateTime::from(time)
-        .format(&format)
-        .unwrap_or_else(|_| "1970-01-01T00:00:00.000Z".to_string())
+    OffsetDateTime::from(time).format(&format).unwrap_or_else(|_| "1970-01-01T00:00:00.000Z".to_string())
 }
 
 #[cfg(test)]
@@ -138,10 +132,7 @@ mod tests {
 
     #[test]
     fn time_stamps_sort_as_text() {
-        assert_eq!(
-            timestamp(SystemTime::UNIX_EPOCH),
-            "1970-01-01T00:00:00.000Z"
-        );
+        assert_eq!(timestamp(SystemTime::UNIX_EPOCH), "1970-01-01T00:00:00.000Z");
         let later = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_540_230_007);
         assert_eq!(timestamp(later), "2026-11-24T17:10:30.007Z");
     }
@@ -149,13 +140,7 @@ mod tests {
     #[test]
     fn an_event_survives_its_line() {
         let classes = ["cat".to_string(), "dog".to_string()];
-        let region = Region {
-            id: 3,
-            x: 1,
-            y: 2,
-            width: 30,
-            height: 40,
-        };
+        let region = Region { id: 3, x: 1, y: 2, width: 30, height: 40 };
         for verdict in [
             Verdict {
                 class: Some(1),
@@ -182,11 +167,7 @@ mod tests {
                     "ab12",
                 );
                 let line = serde_json::to_string(&event).unwrap();
-                assert_eq!(
-                    serde_json::from_str::<Event>(&line).unwrap(),
-                    event,
-                    "{line}"
-                );
+                assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
                 assert!(!line.contains("summary"));
             }
         }

@@ -6,6 +6,8 @@ mod preparer;
 mod region;
 
 pub use image::RgbImage;
-pub use picture_file::{LARGEST_SIDE, PICTURE_EXTENSIONS, PictureError, decode_picture, is_picture, load_picture};
+pub use picture_file::{
+    LARGEST_SIDE, PICTURE_EXTENSIONS, PictureError, decode_picture, is_picture, load_picture,
+};
 pub use preparer::Preparer;
 pub use region::{Region, RegionError, RegionRule};

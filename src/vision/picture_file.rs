@@ -41,7 +41,9 @@ pub enum PictureError {
     #[error("its contents are none of JPEG, PNG, GIF, WebP, BMP, PNM, TIFF")]
     UnknownFormat,
     /// More pixels than is sensible on a board.
-    #[error("it is {width}×{height}, larger than {LARGEST_SIDE} pixels a side or too large for memory: scale it down first")]
+    #[error(
+        "it is {width}×{height}, larger than {LARGEST_SIDE} pixels a side or too large for memory: scale it down first"
+    )]
     TooLarge {
         /// Width in pixels.
         width: u32,
@@ -82,9 +84,9 @@ pub fn is_picture(path: &Path) -> bool {
 /// # Errors
 /// If the file cannot be read, is no picture, is damaged or truncated, or too large.
 pub fn load_picture(path: &Path) -> Result<RgbImage, PictureError> {
-    let bytes = std::fs::read(path).map_err(|source| PictureError::Read { path: path.to_path_buf(), source })?;
-    decode_picture(&bytes)
-        .map_err(|why| PictureError::File { path: path.to_path_buf(), why: Box::new(why) })
+    let bytes =
+        std::fs::read(path).map_err(|source| PictureError::Read { path: path.to_path_buf(), source })?;
+    decode_picture(&bytes).map_err(|why| PictureError::File { path: path.to_path_buf(), why: Box::new(why) })
 }
 
 /// The same from bytes in memory.
@@ -100,7 +102,10 @@ pub fn decode_picture(bytes: &[u8]) -> Result<RgbImage, PictureError> {
         return Err(PictureError::Damaged("it has no pixels".to_string()));
     }
     let too_large = || PictureError::TooLarge { width, height };
-    if width > LARGEST_SIDE || height > LARGEST_SIDE || u64::from(width) * u64::from(height) * 4 > LARGEST_ALLOCATION {
+    if width > LARGEST_SIDE
+        || height > LARGEST_SIDE
+        || u64::from(width) * u64::from(height) * 4 > LARGEST_ALLOCATION
+    {
         return Err(too_large());
     }
     if is_truncated_jpeg(bytes) {
@@ -173,7 +178,9 @@ mod tests {
 
     #[test]
     fn lossless_formats_keep_the_pixels() {
-        for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::Tiff, ImageFormat::WebP] {
+        for format in
+            [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::Tiff, ImageFormat::WebP]
+        {
             let decoded = decode_picture(&encoded(&gradient(), format)).unwrap();
             assert_eq!(decoded, gradient().into_rgb8(), "{format:?}");
         }
@@ -197,7 +204,8 @@ mod tests {
     #[test]
     fn truncation_anywhere_is_an_error() {
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif] {
-            let picture = if format == ImageFormat::Gif { gradient().into_rgba8().into() } else { gradient() };
+            let picture =
+                if format == ImageFormat::Gif { gradient().into_rgba8().into() } else { gradient() };
             let bytes = encoded(&picture, format);
             assert!(decode_picture(&bytes).is_ok());
             for length in 0..bytes.len() - 2 {

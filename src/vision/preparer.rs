@@ -50,22 +50,27 @@ impl Preparer {
         let source = if self.colour == Colour::Grey {
             // Before resizing, as the grey training pictures are.
             self.grey.clear();
-            self.grey.extend(picture.as_raw().chunks_exact(3).map(|pixel| luma([pixel[0], pixel[1], pixel[2]])));
+            self.grey
+                .extend(picture.as_raw().chunks_exact(3).map(|pixel| luma([pixel[0], pixel[1], pixel[2]])));
             ImageRef::new(width, height, &self.grey, PixelType::U8)
         } else {
             ImageRef::new(width, height, picture.as_raw(), PixelType::U8x3)
         }
         .map_err(|error| failed(&error))?;
         let [left, top, crop_width, crop_height] = self.crop(region);
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-            .crop(left, top, crop_width, crop_height);
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
+            left,
+            top,
+            crop_width,
+            crop_height,
+        );
         self.resizer.resize(&source, &mut self.resized, &options).map_err(|error| failed(&error))?;
         if self.colour != Colour::Bgr {
             return Ok(self.resized.buffer());
         }
         self.output.clear();
-        self.output.extend(self.resized.buffer().chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
+        self.output
+            .extend(self.resized.buffer().chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
         Ok(&self.output)
     }
 
@@ -100,7 +105,9 @@ mod tests {
 
     /// The same picture as made by the script in the comments of the vectors below.
     fn pattern() -> RgbImage {
-        RgbImage::from_fn(23, 17, |x, y| Rgb([(x * 11) as u8, (y * 15) as u8, ((x * 37 + y * 59) % 256) as u8]))
+        RgbImage::from_fn(23, 17, |x, y| {
+            Rgb([(x * 11) as u8, (y * 15) as u8, ((x * 37 + y * 59) % 256) as u8])
+        })
     }
 
     #[test]
@@ -116,7 +123,11 @@ mod tests {
     #[test]
     fn resizing_is_pils() {
         // Image.fromarray(pattern).resize((5, 4), Image.BILINEAR), Pillow
-        let expected: [u8; 60] = [25, 30, 128, 70, 30, 125, 121, 30, 130, 172, 30, 123, 217, 30, 127, 25, 88, 132, 70, 88, 124, 121, 88, 130, 172, 88, 126, 217, 88, 128, 25, 152, 131, 70, 152, 124, 121, 152, 127, 172, 152, 128, 217, 152, 129, 25, 210, 137, 70, 210, 125, 121, 210, 128, 172, 210, 125, 217, 210, 127];
+        let expected: [u8; 60] = [
+            25, 30, 128, 70, 30, 125, 121, 30, 130, 172, 30, 123, 217, 30, 127, 25, 88, 132, 70, 88, 124,
+            121, 88, 130, 172, 88, 126, 217, 88, 128, 25, 152, 131, 70, 152, 124, 121, 152, 127, 172, 152,
+            128, 217, 152, 129, 25, 210, 137, 70, 210, 125, 121, 210, 128, 172, 210, 125, 217, 210, 127,
+        ];
         let mut preparer = Preparer::new(&spec(5, 4, Colour::Rgb, ResizeRule::Stretch));
         let resized = preparer.prepare(&pattern(), Region::whole(23, 17)).unwrap();
         for (ours, theirs) in resized.iter().zip(expected) {
@@ -149,7 +160,8 @@ mod tests {
         assert_eq!(luma([10, 200, 90]), 131);
         assert_eq!(luma([255, 255, 255]), 255);
         let mut preparer = Preparer::new(&spec(2, 2, Colour::Grey, ResizeRule::Stretch));
-        let grey = preparer.prepare(&RgbImage::from_pixel(2, 2, Rgb([10, 200, 90])), Region::whole(2, 2)).unwrap();
+        let grey =
+            preparer.prepare(&RgbImage::from_pixel(2, 2, Rgb([10, 200, 90])), Region::whole(2, 2)).unwrap();
         assert_eq!(grey, [131; 4]);
     }
 }

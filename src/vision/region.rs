@@ -130,7 +130,13 @@ impl RegionRule {
                     for column in 0..columns {
                         let (left, right) = (edge(width, columns, column), edge(width, columns, column + 1));
                         let id = row * columns + column;
-                        regions.push(Region { id, x: left, y: top, width: right - left, height: bottom - top });
+                        regions.push(Region {
+                            id,
+                            x: left,
+                            y: top,
+                            width: right - left,
+                            height: bottom - top,
+                        });
                     }
                 }
                 Ok(regions)
@@ -158,10 +164,12 @@ impl FromStr for RegionRule {
             }
             Some(("box", boxes)) => {
                 let parse = |text: &str| -> Option<[u32; 4]> {
-                    let values: Vec<u32> = text.split(',').map(|value| value.trim().parse().ok()).collect::<Option<_>>()?;
+                    let values: Vec<u32> =
+                        text.split(',').map(|value| value.trim().parse().ok()).collect::<Option<_>>()?;
                     values.try_into().ok()
                 };
-                let boxes: Vec<[u32; 4]> = boxes.split(';').map(parse).collect::<Option<_>>().ok_or_else(wrong)?;
+                let boxes: Vec<[u32; 4]> =
+                    boxes.split(';').map(parse).collect::<Option<_>>().ok_or_else(wrong)?;
                 if boxes.is_empty() || boxes.len() > MOST_REGIONS as usize {
                     return Err(wrong());
                 }

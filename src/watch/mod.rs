@@ -83,10 +83,7 @@ impl SightingWatch {
     /// # Errors
     /// If the configuration makes no sense.
     pub fn new(config: WatchConfig) -> Result<Self, WatchConfigError> {
-        Ok(Self {
-            watch: Watch::new(config)?,
-            open: BTreeMap::new(),
-        })
+        Ok(Self { watch: Watch::new(config)?, open: BTreeMap::new() })
     }
 
     /// Takes one judged region in.
@@ -102,17 +99,10 @@ impl SightingWatch {
         Ok(match transition {
             Transition::None => None,
             Transition::Raised => {
-                let sighting = self
-                    .open
-                    .entry(id)
-                    .insert_entry(Sighting::new(&sight))
-                    .into_mut();
+                let sighting = self.open.entry(id).insert_entry(Sighting::new(&sight)).into_mut();
                 Some(Change::Started(sighting))
             }
-            Transition::Cleared => self
-                .open
-                .remove(&id)
-                .map(|sighting| Change::Finished(Box::new(sighting))),
+            Transition::Cleared => self.open.remove(&id).map(|sighting| Change::Finished(Box::new(sighting))),
         })
     }
 
@@ -152,21 +142,13 @@ impl Sighting {
 
     /// From the frame that raised the region to the last unknown one; 0 if the clock was set back.
     pub fn seconds(&self) -> f64 {
-        self.last
-            .duration_since(self.started)
-            .map_or(0.0, |duration| duration.as_secs_f64())
+        self.last.duration_since(self.started).map_or(0.0, |duration| duration.as_secs_f64())
     }
 }
 
 impl Worst {
     fn new(sight: &Sight<'_>) -> Self {
-        let Region {
-            x,
-            y,
-            width,
-            height,
-            ..
-        } = sight.region;
+        let Region { x, y, width, height, .. } = sight.region;
         Self {
             frame: sight.frame,
             captured: sight.captured,
@@ -184,17 +166,9 @@ mod tests {
     use std::time::Duration;
 
     fn verdict(score: f32) -> Verdict {
-        let outcome = if score > 10.0 {
-            Outcome::Unknown(Reason::ScoreAboveThreshold)
-        } else {
-            Outcome::Known
-        };
-        Verdict {
-            outcome,
-            class: Some(0),
-            score,
-            ..Verdict::not_finite(10.0)
-        }
+        let outcome =
+            if score > 10.0 { Outcome::Unknown(Reason::ScoreAboveThreshold) } else { Outcome::Known };
+        Verdict { outcome, class: Some(0), score, ..Verdict::not_finite(10.0) }
     }
 
     /// What happens in one region with these scores, one a second: each line a change.
@@ -207,13 +181,7 @@ mod tests {
                 picture: &picture,
                 frame,
                 captured: SystemTime::UNIX_EPOCH + Duration::from_secs(frame),
-                region: Region {
-                    id: 5,
-                    x: 1,
-                    y: 1,
-                    width: 2,
-                    height: 2,
-                },
+                region: Region { id: 5, x: 1, y: 1, width: 2, height: 2 },
                 verdict: &verdict(score),
                 distances: &[score],
             };
@@ -239,15 +207,10 @@ mod tests {
     #[test]
     fn what_comes_and_goes_is_one_event() {
         // Raised at 3 of 5 unknown (frame 3), cleared at 4 of 5 calm.
-        let (changes, open) = run(&[
-            1.0, 11.0, 11.0, 12.0, 30.0, 5.0, 15.0, 5.0, 5.0, 5.0, 5.0, 5.0,
-        ]);
+        let (changes, open) = run(&[1.0, 11.0, 11.0, 12.0, 30.0, 5.0, 15.0, 5.0, 5.0, 5.0, 5.0, 5.0]);
         assert_eq!(
             changes,
-            [
-                "3 started 3",
-                "9 finished: 3 unknown of 4 in 3 s, worst 30 of frame 4, pixel 4"
-            ]
+            ["3 started 3", "9 finished: 3 unknown of 4 in 3 s, worst 30 of frame 4, pixel 4"]
         );
         assert!(open.is_empty());
     }
@@ -262,9 +225,6 @@ mod tests {
     fn what_is_there_at_the_end_is_handed_over() {
         let (changes, open) = run(&[11.0; 10]);
         assert_eq!(changes, ["2 started 2"]);
-        assert_eq!(
-            (open.len(), open[0].frames, open[0].unknown_frames),
-            (1, 8, 8)
-        );
+        assert_eq!((open.len(), open[0].frames, open[0].unknown_frames), (1, 8, 8));
     }
 }

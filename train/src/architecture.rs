@@ -20,7 +20,16 @@ pub enum Layer {
     /// Convolution. Variables `name.weight` (outputs × inputs/groups × kernel × kernel) and, if
     /// `bias`, `name.bias` (outputs). `padding` is the number of zeros before (top and left) and
     /// after (bottom and right): TensorFlow's SAME rule pads unevenly at stride 2.
-    Conv { name: String, inputs: i64, outputs: i64, kernel: i64, stride: i64, padding: [i64; 2], groups: i64, bias: bool },
+    Conv {
+        name: String,
+        inputs: i64,
+        outputs: i64,
+        kernel: i64,
+        stride: i64,
+        padding: [i64; 2],
+        groups: i64,
+        bias: bool,
+    },
     /// Batch normalisation. Variables `name.weight`, `name.bias`, `name.running_mean`,
     /// `name.running_var` (each: channels).
     BatchNorm { name: String, channels: i64, eps: f64 },

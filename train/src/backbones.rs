@@ -75,10 +75,22 @@ pub fn tiny(input: [i64; 3], logits: i64) -> Architecture {
     let first_stride = if height.min(width) >= 64 { 2 } else { 1 };
     let mut layers = vec![Layer::Input];
     convolution(&mut layers, "stem", channels, 16, 3, first_stride, [1, 1], 1, Some(Activation::Relu), 1e-5);
-    let blocks = [(16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1)];
+    let blocks =
+        [(16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1)];
     for (number, (inputs, outputs, stride)) in blocks.into_iter().enumerate() {
         let depthwise = format!("block{number}.depthwise");
-        convolution(&mut layers, &depthwise, inputs, inputs, 3, stride, [1, 1], inputs, Some(Activation::Relu), 1e-5);
+        convolution(
+            &mut layers,
+            &depthwise,
+            inputs,
+            inputs,
+            3,
+            stride,
+            [1, 1],
+            inputs,
+            Some(Activation::Relu),
+            1e-5,
+        );
         let pointwise = format!("block{number}.pointwise");
         convolution(&mut layers, &pointwise, inputs, outputs, 1, 1, [0, 0], 1, Some(Activation::Relu), 1e-5);
     }
@@ -106,24 +118,25 @@ pub fn efficientnet_lite0(input: [i64; 3], logits: i64) -> Architecture {
     let [channels, mut height, _] = input;
     let relu6 = Some(Activation::Relu6);
     let mut layers = vec![Layer::Input];
-    let mut push = |layers: &mut Vec<Layer>, names: [&str; 2], io: [i64; 2], kernel, stride, groups, activation| {
-        let padding = same_padding(height, kernel, stride);
-        layers.push(Layer::Conv {
-            name: names[0].to_string(),
-            inputs: io[0],
-            outputs: io[1],
-            kernel,
-            stride,
-            padding,
-            groups,
-            bias: false,
-        });
-        layers.push(Layer::BatchNorm { name: names[1].to_string(), channels: io[1], eps: EPS });
-        if let Some(activation) = activation {
-            layers.push(Layer::Activation(activation));
-        }
-        height = (height - 1) / stride + 1;
-    };
+    let mut push =
+        |layers: &mut Vec<Layer>, names: [&str; 2], io: [i64; 2], kernel, stride, groups, activation| {
+            let padding = same_padding(height, kernel, stride);
+            layers.push(Layer::Conv {
+                name: names[0].to_string(),
+                inputs: io[0],
+                outputs: io[1],
+                kernel,
+                stride,
+                padding,
+                groups,
+                bias: false,
+            });
+            layers.push(Layer::BatchNorm { name: names[1].to_string(), channels: io[1], eps: EPS });
+            if let Some(activation) = activation {
+                layers.push(Layer::Activation(activation));
+            }
+            height = (height - 1) / stride + 1;
+        };
     push(&mut layers, ["_conv_stem", "_bn0"], [channels, 32], 3, 2, 1, relu6);
     let mut block = 0;
     for (repeats, kernel, first_stride, expansion, stage_inputs, outputs) in stages {
@@ -135,7 +148,15 @@ pub fn efficientnet_lite0(input: [i64; 3], logits: i64) -> Architecture {
             if expansion != 1 {
                 push(&mut layers, [&name("_expand_conv"), &name("_bn0")], [inputs, inner], 1, 1, 1, relu6);
             }
-            push(&mut layers, [&name("_depthwise_conv"), &name("_bn1")], [inner, inner], kernel, stride, inner, relu6);
+            push(
+                &mut layers,
+                [&name("_depthwise_conv"), &name("_bn1")],
+                [inner, inner],
+                kernel,
+                stride,
+                inner,
+                relu6,
+            );
             push(&mut layers, [&name("_project_conv"), &name("_bn2")], [inner, outputs], 1, 1, 1, None);
             if stride == 1 && inputs == outputs {
                 layers.push(Layer::Add { with: start });
@@ -196,7 +217,10 @@ mod tests {
     fn parameter_counts_are_the_published_ones() {
         // The authors' checkpoint: 64·27 + 64·576 + 128·576 + 6·128·1152 + BN 2·(2·64 + 7·128) + 2048·6 + 6
         let cac9 = cac9([3, 32, 32], 6, Activation::LeakyRelu(0.2));
-        assert_eq!(Variables::initialise(&cac9, 1).parameters(), 1_728 + 36_864 + 73_728 + 884_736 + 2_048 + 12_294);
+        assert_eq!(
+            Variables::initialise(&cac9, 1).parameters(),
+            1_728 + 36_864 + 73_728 + 884_736 + 2_048 + 12_294
+        );
         let tiny = tiny([3, 32, 32], 10);
         assert!(Variables::initialise(&tiny, 1).parameters() <= 100_000);
         // 4 652 008 parameters with the 1000-class head, as published for EfficientNet-Lite0.

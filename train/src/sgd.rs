@@ -40,7 +40,8 @@ impl Sgd {
                 if decays {
                     gradient += &variable * self.weight_decay;
                 }
-                let rate = if name.starts_with(&self.prefix) { self.prefix_rate } else { 1.0 } * learning_rate;
+                let rate =
+                    if name.starts_with(&self.prefix) { self.prefix_rate } else { 1.0 } * learning_rate;
                 match self.velocities.get_mut(name) {
                     Some(velocity) => {
                         let _ = velocity.g_mul_scalar_(self.momentum);
@@ -103,7 +104,11 @@ mod tests {
             name: "one".into(),
             input: [1, 1, 1],
             logits: 1,
-            layers: vec![Layer::Input, Layer::Flatten, Layer::Dense { name: "w".into(), inputs: 1, outputs: 1, bias: false }],
+            layers: vec![
+                Layer::Input,
+                Layer::Flatten,
+                Layer::Dense { name: "w".into(), inputs: 1, outputs: 1, bias: false },
+            ],
         };
         let variables = Variables::initialise(&architecture, 1);
         let start = variables.get("w.weight").double_value(&[0, 0]);

@@ -37,8 +37,14 @@ impl Variables {
                     }
                 }
                 Layer::BatchNorm { name, channels, .. } => {
-                    map.insert(format!("{name}.weight"), Tensor::ones([*channels], float).set_requires_grad(true));
-                    map.insert(format!("{name}.bias"), Tensor::zeros([*channels], float).set_requires_grad(true));
+                    map.insert(
+                        format!("{name}.weight"),
+                        Tensor::ones([*channels], float).set_requires_grad(true),
+                    );
+                    map.insert(
+                        format!("{name}.bias"),
+                        Tensor::zeros([*channels], float).set_requires_grad(true),
+                    );
                     map.insert(format!("{name}.running_mean"), Tensor::zeros([*channels], float));
                     map.insert(format!("{name}.running_var"), Tensor::ones([*channels], float));
                 }
@@ -78,7 +84,10 @@ impl Variables {
 
     /// The trainable ones by name.
     pub fn trainable(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.map.iter().filter(|(_, tensor)| tensor.requires_grad()).map(|(name, tensor)| (name.as_str(), tensor))
+        self.map
+            .iter()
+            .filter(|(_, tensor)| tensor.requires_grad())
+            .map(|(name, tensor)| (name.as_str(), tensor))
     }
 
     /// Number of trainable values.
@@ -96,7 +105,11 @@ impl Variables {
                 }
                 let value = values.get(name).with_context(|| format!("the weights have no '{name}'"))?;
                 if value.size() != variable.size() {
-                    bail!("'{name}' is {:?} in the weights, but {:?} in the network", value.size(), variable.size());
+                    bail!(
+                        "'{name}' is {:?} in the weights, but {:?} in the network",
+                        value.size(),
+                        variable.size()
+                    );
                 }
                 variable.copy_(value);
             }
@@ -136,7 +149,8 @@ mod tests {
     fn assigning_a_wrong_shape_is_an_error_that_names_it() {
         let mut variables = Variables::initialise(&backbones::tiny([3, 32, 32], 4), 1);
         let other = Variables::initialise(&backbones::tiny([3, 32, 32], 5), 2);
-        let values = other.by_name().iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+        let values =
+            other.by_name().iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
         let message = variables.assign(&values, None).unwrap_err().to_string();
         assert!(message.contains("classify.bias"), "{message}");
         variables.assign(&values, Some("classify")).unwrap();

@@ -76,12 +76,7 @@ fn store(four: __m128, out: &mut [f32]) {
 ///
 /// The processor has AVX2 and FMA. Each row and `x` is n long; `mask` is that of n.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn rows_by_vector(
-    rows: [*const f32; ROWS],
-    x: *const f32,
-    n: usize,
-    mask: __m256i,
-) -> __m128 {
+unsafe fn rows_by_vector(rows: [*const f32; ROWS], x: *const f32, n: usize, mask: __m256i) -> __m128 {
     let mut even = [_mm256_setzero_ps(); ROWS];
     let mut odd = [_mm256_setzero_ps(); ROWS];
     let mut at = 0;

@@ -22,17 +22,9 @@ pub(crate) const SMALLEST_TRUSTED: f32 = f32::from_bits((127 - 40) << 23); // 2â
 /// A distance is correct only when [`trusted`] says so; else [`redo`] must compute it.
 ///
 /// The lengths must fit and the kernel must be available on this processor.
-pub(crate) fn distances(
-    kernel: Kernel,
-    centres: &Centres<'_>,
-    logits: &[f32],
-    distances: &mut [f32],
-) {
+pub(crate) fn distances(kernel: Kernel, centres: &Centres<'_>, logits: &[f32], distances: &mut [f32]) {
     assert_eq!(logits.len() % centres.logits(), 0);
-    assert_eq!(
-        distances.len(),
-        logits.len() / centres.logits() * centres.classes()
-    );
+    assert_eq!(distances.len(), logits.len() / centres.logits() * centres.classes());
     match kernel {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a scorer holds this kernel only where the processor has AVX2 and FMA; the
@@ -52,9 +44,7 @@ pub(crate) fn distances(
 /// Whether all of these distances came out of f32 without overflow and without loss.
 #[inline(always)]
 pub(crate) fn trusted(distances: &[f32]) -> bool {
-    distances.iter().fold(true, |all, &distance| {
-        all & (SMALLEST_TRUSTED..=f32::MAX).contains(&distance)
-    })
+    distances.iter().fold(true, |all, &distance| all & (SMALLEST_TRUSTED..=f32::MAX).contains(&distance))
 }
 
 /// Computes the untrusted ones among the distances of one vector again, in f64; a distance

@@ -105,12 +105,7 @@ fn store(four: float32x4_t, out: &mut [f32]) {
 /// The processor has NEON. Each row and `x` is n long; `mask` is that of n.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn rows_by_vector(
-    rows: [*const f32; ROWS],
-    x: *const f32,
-    n: usize,
-    mask: uint32x4_t,
-) -> float32x4_t {
+unsafe fn rows_by_vector(rows: [*const f32; ROWS], x: *const f32, n: usize, mask: uint32x4_t) -> float32x4_t {
     let mut even = [vdupq_n_f32(0.0); ROWS];
     let mut odd = [vdupq_n_f32(0.0); ROWS];
     let mut at = 0;

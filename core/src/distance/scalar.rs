@@ -6,10 +6,7 @@ const LANES: usize = 4;
 /// See [`super::distances`]. `n` is the number of logits; the lengths fit.
 pub(super) fn distances(centres: &[f32], n: usize, logits: &[f32], distances: &mut [f32]) {
     let classes = centres.len() / n;
-    for (x, row) in logits
-        .chunks_exact(n)
-        .zip(distances.chunks_exact_mut(classes))
-    {
+    for (x, row) in logits.chunks_exact(n).zip(distances.chunks_exact_mut(classes)) {
         for (centre, distance) in centres.chunks_exact(n).zip(row) {
             *distance = libm::sqrtf(squared_distance(x, centre));
         }
