@@ -214,6 +214,8 @@ impl Isa {
     /// The version that runs with these instructions, which must be available.
     pub(crate) fn kernel(self) -> &'static Kernel {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::AvxVnni | Self::Avx512Vnni => &crate::x86::avx2::KERNEL,
             _ => &crate::scalar::KERNEL,
         }
     }

@@ -20,6 +20,8 @@ mod quantization;
 mod reference;
 mod scalar;
 mod workers;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use addition::Addition;
 pub use aligned::Workspace;
