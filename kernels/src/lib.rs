@@ -15,6 +15,7 @@ mod isa;
 mod kernel;
 mod picture;
 mod pooling;
+mod program;
 mod quantization;
 #[cfg(test)]
 mod reference;
@@ -30,5 +31,6 @@ pub use dense::{Dense, DenseSpec};
 pub use isa::{Isa, IsaError};
 pub use picture::PixelTables;
 pub use pooling::{GlobalAveragePool, MaxPool};
+pub use program::{Memory, Operation, Program, Step};
 pub use quantization::{Activation, Quantization, Requantization, SpecError, flip_sign};
 pub use workers::Workers;

@@ -7,6 +7,7 @@
 mod error;
 mod golden;
 mod guard;
+mod integer;
 mod judge;
 mod layers;
 pub mod metadata;

@@ -2,10 +2,11 @@
 
 use super::layers::{self, LayerReport};
 use super::model_file::{digest, in_file, read_bytes};
-use super::{Metadata, ModelError, ModelFile, guard};
-use std::collections::BTreeSet;
+use super::{Metadata, ModelError, ModelFile, guard, integer};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tract_onnx::pb::{GraphProto, tensor_shape_proto::dimension::Value as Dimension, type_proto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
@@ -14,12 +15,18 @@ use tract_onnx::tract_core::plan::SimpleState;
 static EMBEDDED: &[u8] = include_bytes!("../../models/default.onnx");
 
 /// A model ready to run. Cheap to clone; each thread makes a [`Session`] of its own.
+///
+/// The quantized part of a network runs in integers, on `anchorwatch-kernels`; what is left is
+/// run by tract in float. [`layers`](Self::layers) says which is which.
 #[derive(Clone)]
 pub struct Model {
     metadata: Arc<Metadata>,
     id: String,
     layers: Arc<[LayerReport]>,
     plan: Arc<TypedSimplePlan>,
+    /// How many threads a session has, and where the integer part reads it.
+    threads: usize,
+    integer_threads: Option<Arc<Mutex<Arc<AtomicUsize>>>>,
 }
 
 impl Model {
@@ -58,17 +65,56 @@ impl Model {
         Self::new(file, digest(&file.encode()?))
     }
 
+    /// The same, but all of it run by tract as it is, nothing in integers: to compare with.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn stock(file: &ModelFile) -> Result<Self, ModelError> {
+        check_graph(graph(file)?, &file.metadata)?;
+        Self::by_tract(file, digest(&file.encode()?))
+    }
+
     fn new(file: &ModelFile, id: String) -> Result<Self, ModelError> {
-        let metadata = &file.metadata;
-        let graph = file.onnx.graph.as_ref().ok_or_else(|| ModelError::NotOnnx("it has no graph".into()))?;
-        check_graph(graph, metadata)?;
-        let input = &metadata.input;
+        check_graph(graph(file)?, &file.metadata)?;
+        let Some(divided) = integer::divide(&file.onnx, &file.metadata.input)? else {
+            return Self::by_tract(file, id);
+        };
+        let integer::Divided { operation, mut layers, rest } = divided;
+        let threads = operation.threads();
+        let rest = rest.map(|rest| {
+            guard::catch(READING, || {
+                tract_onnx::onnx().model_for_proto_model(&rest)?.into_typed()?.into_decluttered()
+            })
+        });
+        let rest = rest.transpose()?;
+        if let Some(rest) = &rest {
+            layers.extend(guard::catch(READING, || layers::reports(rest))?);
+        }
+        let model = guard::catch(READING, || joined(operation, rest.as_ref()))?;
+        let mut model = Self::ready(file, id, model, layers)?;
+        model.integer_threads = Some(Arc::new(Mutex::new(threads)));
+        Ok(model)
+    }
+
+    fn by_tract(file: &ModelFile, id: String) -> Result<Self, ModelError> {
+        let input = &file.metadata.input;
         let shape = [1, input.channels(), input.height as usize, input.width as usize];
-        let model = guard::catch("reading the network", || {
+        let model = guard::catch(READING, || {
             let model = tract_onnx::onnx().model_for_proto_model(&file.onnx)?;
             model.with_input_fact(0, f32::fact(shape).into())?.into_typed()?.into_decluttered()
         })?;
-        let output = model.output_fact(0).map_err(|error| guard::failed("reading the network", error))?;
+        let layers = guard::catch(READING, || layers::reports(&model))?;
+        Self::ready(file, id, model, layers)
+    }
+
+    fn ready(
+        file: &ModelFile,
+        id: String,
+        model: TypedModel,
+        layers: Vec<LayerReport>,
+    ) -> Result<Self, ModelError> {
+        let metadata = &file.metadata;
+        let output = model.output_fact(0).map_err(|error| guard::failed(READING, error))?;
         let (found, logits) = (format!("{:?}", output.shape), metadata.logits());
         if output.shape.as_concrete().is_none_or(|shape| shape.iter().product::<usize>() != logits) {
             let what = format!("the network's output is {found}, and the class centres have {logits} logits");
@@ -77,9 +123,17 @@ impl Model {
         if output.datum_type != f32::datum_type() {
             return Err(ModelError::Shape(format!("the network gives {:?}, not f32", output.datum_type)));
         }
-        let layers = guard::catch("reading the network", || layers::reports(&model))?;
-        let plan = guard::catch("preparing the network", || model.into_optimized()?.into_runnable())?;
-        Ok(Self { metadata: Arc::new(metadata.clone()), id, layers: layers.into(), plan })
+        let plan = guard::catch(PREPARING, || model.into_optimized()?.into_runnable())?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let (metadata, layers) = (Arc::new(metadata.clone()), layers.into());
+        Ok(Self { metadata, id, layers, plan, threads, integer_threads: None })
+    }
+
+    /// The same model, whose sessions each have so many threads for the integer part (tract's own
+    /// part has one always). Without this it is the number of processors.
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
     }
 
     /// Classes, centres, threshold, input: everything beside the network.
@@ -97,12 +151,20 @@ impl Model {
         &self.layers
     }
 
-    /// A session for one thread.
+    /// A session, for one thread of the caller.
     ///
     /// # Errors
     /// If tract cannot set the network up.
     pub fn session(&self) -> Result<Session, ModelError> {
-        let state = self.plan.spawn().map_err(|error| guard::failed("preparing the network", error))?;
+        let state = {
+            // Held until the session is made, so that no other one changes the number.
+            let setting =
+                self.integer_threads.as_ref().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Some(setting) = &setting {
+                setting.store(self.threads, Ordering::Relaxed);
+            }
+            self.plan.spawn().map_err(|error| guard::failed(PREPARING, error))?
+        };
         let input = &self.metadata.input;
         let tables = input
             .mean
@@ -111,20 +173,55 @@ impl Model {
             .map(|(mean, std)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std));
         Ok(Session {
             state,
-            tables: tables.collect(),
-            shape: [1, input.channels(), input.height as usize, input.width as usize],
+            tables: if self.integer_threads.is_some() { None } else { Some(tables.collect()) },
+            size: [input.height as usize, input.width as usize, input.channels()],
             logits: vec![0.0; self.metadata.logits()],
         })
     }
 }
 
+const READING: &str = "reading the network";
+const PREPARING: &str = "preparing the network";
+const RUNNING: &str = "running the network";
+
+fn graph(file: &ModelFile) -> Result<&GraphProto, ModelError> {
+    file.onnx.graph.as_ref().ok_or_else(|| ModelError::NotOnnx("it has no graph".to_string()))
+}
+
+/// The integer part, then what is left to tract.
+fn joined(operation: integer::IntegerOperation, rest: Option<&TypedModel>) -> TractResult<TypedModel> {
+    let mut model = TypedModel::default();
+    let [height, width, channels] = operation.shape();
+    let pixels = model.add_source("anchorwatch.pixels", u8::fact([1, height, width, channels]))?;
+    let exits = model.wire_node("anchorwatch.int8", operation, &[pixels])?;
+    let Some(rest) = rest else {
+        model.select_output_outlets(&exits)?;
+        return Ok(model);
+    };
+    let mut wires: HashMap<OutletId, OutletId> =
+        rest.input_outlets()?.iter().copied().zip(exits.iter().copied()).collect();
+    for id in rest.eval_order()? {
+        let node = rest.node(id);
+        if rest.input_outlets()?.contains(&OutletId::new(id, 0)) {
+            continue;
+        }
+        let inputs: Vec<OutletId> = node.inputs.iter().map(|input| wires[input]).collect();
+        let outputs = model.wire_node(&node.name, node.op.clone(), &inputs)?;
+        wires.extend(outputs.iter().enumerate().map(|(slot, wire)| (OutletId::new(id, slot), *wire)));
+    }
+    let outputs: Vec<OutletId> = rest.output_outlets()?.iter().map(|output| wires[output]).collect();
+    model.select_output_outlets(&outputs)?;
+    Ok(model)
+}
+
 /// Runs a network, one picture after another.
 pub struct Session {
     state: SimpleState<TypedFact, Box<dyn TypedOp>>,
-    /// Of each channel, the input value that each byte becomes.
-    tables: Vec<[f32; 256]>,
-    /// Batch, channels, height, width.
-    shape: [usize; 4],
+    /// Of each channel, the input value that each byte becomes; `None` where the network takes
+    /// the bytes.
+    tables: Option<Vec<[f32; 256]>>,
+    /// Height, width, channels.
+    size: [usize; 3],
     logits: Vec<f32>,
 }
 
@@ -135,25 +232,34 @@ impl Session {
     /// # Errors
     /// If the number of bytes is not that of the input, or the network fails.
     pub fn logits(&mut self, pixels: &[u8]) -> Result<&[f32], ModelError> {
-        let [_, channels, height, width] = self.shape;
-        let area = height * width;
-        if pixels.len() != area * channels {
-            return Err(ModelError::Pixels { expected: area * channels, got: pixels.len() });
+        let [height, width, channels] = self.size;
+        let expected = height * width * channels;
+        if pixels.len() != expected {
+            return Err(ModelError::Pixels { expected, got: pixels.len() });
         }
-        let running = "running the network";
-        let mut planes = vec![0.0f32; pixels.len()];
-        for (channel, (plane, table)) in planes.chunks_exact_mut(area).zip(&self.tables).enumerate() {
-            for (value, pixel) in plane.iter_mut().zip(pixels.chunks_exact(channels)) {
-                *value = table[usize::from(pixel[channel])];
-            }
-        }
-        let failed = |error| guard::failed(running, error);
-        let input = Tensor::from_shape(&self.shape, &planes).map_err(failed)?;
-        let outputs = guard::catch(running, || self.state.run(tvec!(input.into_tvalue())))?;
+        let input = match &self.tables {
+            None => Tensor::from_shape(&[1, height, width, channels], pixels),
+            Some(tables) => normalised(pixels, tables, height, width),
+        };
+        let failed = |error| guard::failed(RUNNING, error);
+        let input = input.map_err(failed)?;
+        let outputs = guard::catch(RUNNING, || self.state.run(tvec!(input.into_tvalue())))?;
         let output = outputs[0].try_as_plain_ram().map_err(failed)?;
         self.logits.copy_from_slice(output.as_slice::<f32>().map_err(failed)?);
         Ok(&self.logits)
     }
+}
+
+/// Bytes of H×W×C to the f32 tensor of 1×C×H×W that a network takes.
+fn normalised(pixels: &[u8], tables: &[[f32; 256]], height: usize, width: usize) -> TractResult<Tensor> {
+    let (area, channels) = (height * width, tables.len());
+    let mut planes = vec![0.0f32; pixels.len()];
+    for (channel, (plane, table)) in planes.chunks_exact_mut(area).zip(tables).enumerate() {
+        for (value, pixel) in plane.iter_mut().zip(pixels.chunks_exact(channels)) {
+            *value = table[usize::from(pixel[channel])];
+        }
+    }
+    Tensor::from_shape(&[1, channels, height, width], &planes)
 }
 
 /// What tract would panic on or not complain about.

@@ -1,0 +1,215 @@
+//! From recognised layers to a program of kernels, and to what is told of them.
+
+use super::recognise::{Activation, IntegerPart, IntegerTensor, Kind, Layer};
+use crate::network::layers::LayerReport;
+use crate::network::metadata::InputSpec;
+use anchorwatch_kernels::{
+    Activation as KernelActivation, Addition, Convolution, ConvolutionSpec, Dense, DenseSpec,
+    GlobalAveragePool, Isa, MaxPool, Operation, PixelTables, Program, Quantization, Requantization,
+    SpecError, Step,
+};
+
+impl IntegerTensor {
+    pub(super) fn quantization(&self) -> Quantization {
+        let parameters = self.parameters;
+        if parameters.signed {
+            Quantization::signed(parameters.scale, parameters.zero_point as i8)
+        } else {
+            Quantization { scale: parameters.scale, zero_point: parameters.zero_point as u8 }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Packs the layers.
+///
+/// # Errors
+/// If a layer's numbers are such that it cannot be computed exactly in 32 bits.
+pub(super) fn program(part: &IntegerPart, input: &InputSpec, isa: Isa) -> Result<Program, SpecError> {
+    let mut lengths: Vec<usize> = part.tensors.iter().map(IntegerTensor::bytes).collect();
+    let mut steps = Vec::new();
+    let mut logits = 0;
+    for layer in &part.layers {
+        if layer.output.is_none() {
+            logits = layer.shape[2];
+        }
+        let operation = operation(part, layer, input, isa)?;
+        let mut output = layer.output;
+        // Pooling has no activation of its own, and maxima keep their input's quantization.
+        let table = after_pooling(part, layer);
+        if table.is_some() {
+            output = Some(lengths.len());
+            lengths.push(layer.shape.iter().product());
+        }
+        steps.push(Step { operation, inputs: layer.inputs.clone(), output });
+        if let (Some(table), Some(between)) = (table, output) {
+            steps.push(Step {
+                operation: Operation::Table(table),
+                inputs: vec![between],
+                output: layer.output,
+            });
+        }
+    }
+    let kept: Vec<usize> = part.exits.iter().filter_map(|exit| exit.tensor).collect();
+    Ok(Program::new(steps, &lengths, &kept, logits))
+}
+
+fn operation(part: &IntegerPart, layer: &Layer, input: &InputSpec, isa: Isa) -> Result<Operation, SpecError> {
+    let tensor = |number: usize| part.tensors[layer.inputs[number]];
+    let output = layer.output.map(|output| part.tensors[output].quantization());
+    // Only logits have no quantization, and they have no use for this one.
+    let quantized = output.unwrap_or(Quantization { scale: 1.0, zero_point: 0 });
+    let activation = match layer.activation {
+        Activation::None => KernelActivation::None,
+        Activation::Relu => KernelActivation::Relu,
+        Activation::Relu6 => KernelActivation::Relu6,
+        Activation::LeakyRelu(slope) => KernelActivation::LeakyRelu(slope),
+    };
+    Ok(match &layer.kind {
+        Kind::Pixels => Operation::Pixels(PixelTables::normalised(&input.mean, &input.std, quantized)?),
+        Kind::Convolution { weights, weight_scales, bias, outputs, kernel, stride, padding, groups } => {
+            let [height, width, channels] = tensor(0).shape;
+            let (outputs, kernel, stride) = (*outputs, *kernel, *stride);
+            let spec = ConvolutionSpec {
+                height,
+                width,
+                channels,
+                outputs,
+                kernel,
+                stride,
+                padding: *padding,
+                groups: *groups,
+            };
+            let input = tensor(0).quantization();
+            let requantization = Requantization { input, weight_scales, output: quantized, activation };
+            Operation::Convolution(Box::new(Convolution::new(spec, weights, bias, &requantization, isa)?))
+        }
+        Kind::Dense { weights, weight_scales, bias, outputs } => {
+            let [height, width, channels] = tensor(0).shape;
+            let spec = DenseSpec { height, width, channels, outputs: *outputs };
+            let input = tensor(0).quantization();
+            let layer = if output.is_some() {
+                let requantization = Requantization { input, weight_scales, output: quantized, activation };
+                Dense::new(spec, weights, bias, &requantization, isa)?
+            } else {
+                Dense::with_logits(spec, weights, bias, input, weight_scales, isa)?
+            };
+            Operation::Dense(Box::new(layer))
+        }
+        Kind::Add => {
+            let inputs = [tensor(0).quantization(), tensor(1).quantization()];
+            Operation::Addition(Addition::new(inputs, quantized, &activation, isa)?)
+        }
+        Kind::GlobalAveragePool => {
+            let [height, width, channels] = tensor(0).shape;
+            let input = tensor(0).quantization();
+            Operation::GlobalAveragePool(GlobalAveragePool::new(
+                height * width,
+                channels,
+                input,
+                quantized,
+                isa,
+            )?)
+        }
+        Kind::MaxPool { kernel, stride, padding } => {
+            let [height, width, channels] = tensor(0).shape;
+            let spec = ConvolutionSpec {
+                height,
+                width,
+                channels,
+                outputs: channels,
+                kernel: *kernel,
+                stride: *stride,
+                padding: *padding,
+                groups: channels,
+            };
+            Operation::MaxPool(MaxPool::new(spec, isa)?)
+        }
+        Kind::Requantize => Operation::Table(table(tensor(0).quantization(), layer.activation, quantized)),
+    })
+}
+
+/// What remains to be done after a pooling layer, if anything.
+fn after_pooling(part: &IntegerPart, layer: &Layer) -> Option<Box<[u8; 256]>> {
+    let output = part.tensors[layer.output?].quantization();
+    let pooled = match layer.kind {
+        Kind::GlobalAveragePool => output,
+        Kind::MaxPool { .. } => part.tensors[layer.inputs[0]].quantization(),
+        _ => return None,
+    };
+    (pooled != output || layer.activation != Activation::None)
+        .then(|| table(pooled, layer.activation, output))
+}
+
+/// Dequantizes each value, applies the activation and quantizes it, all in f32 as ONNX has it.
+fn table(input: Quantization, activation: Activation, output: Quantization) -> Box<[u8; 256]> {
+    Box::new(std::array::from_fn(|value| {
+        let real = (value as f32 - f32::from(input.zero_point)) * input.scale;
+        let real = match activation {
+            Activation::None => real,
+            Activation::Relu => real.max(0.0),
+            Activation::Relu6 => real.clamp(0.0, 6.0),
+            Activation::LeakyRelu(slope) => {
+                if real < 0.0 {
+                    real * slope
+                } else {
+                    real
+                }
+            }
+        };
+        // Casting to u8 saturates.
+        ((real / output.scale).round_ties_even() + f32::from(output.zero_point)) as u8
+    }))
+}
+
+/// What is told of the layers.
+pub(super) fn reports(part: &IntegerPart, program: &Program) -> Vec<LayerReport> {
+    let convolution = |name: &str| {
+        let at = part.layers.iter().position(|layer| layer.name == name)?;
+        let output = part.layers[at].output;
+        program.steps().iter().find(|step| step.output == output).and_then(|step| match &step.operation {
+            Operation::Convolution(convolution) => Some(convolution),
+            _ => None,
+        })
+    };
+    let report = |layer: &Layer| {
+        let [height, width, channels] = layer.shape;
+        let (kind, macs, parameters) = match &layer.kind {
+            Kind::Pixels => ("quantize pixels".to_string(), 0, 0),
+            Kind::Convolution { weights, outputs, kernel, stride, groups, .. } => {
+                let depthwise = if groups == outputs && *groups > 1 { "depthwise " } else { "" };
+                let step = if *stride == [1, 1] { String::new() } else { format!(" /{}", stride[0]) };
+                let method = convolution(&layer.name).map_or(String::new(), |convolution| {
+                    format!(" ({:?})", convolution.method()).to_lowercase()
+                });
+                let kind = format!("{depthwise}convolution {}×{}{step}{method}", kernel[0], kernel[1]);
+                (kind, height * width * weights.len(), weights.len() + outputs)
+            }
+            Kind::Dense { weights, outputs, .. } => {
+                ("dense".to_string(), weights.len(), weights.len() + outputs)
+            }
+            Kind::Add => ("addition".to_string(), 0, 0),
+            Kind::GlobalAveragePool => ("global average pool".to_string(), 0, 0),
+            Kind::MaxPool { kernel, .. } => (format!("max pool {}×{}", kernel[0], kernel[1]), 0, 0),
+            Kind::Requantize => ("requantize".to_string(), 0, 0),
+        };
+        let activation = match layer.activation {
+            Activation::None => "",
+            Activation::Relu => " + ReLU",
+            Activation::Relu6 => " + ReLU6",
+            Activation::LeakyRelu(_) => " + LeakyReLU",
+        };
+        LayerReport {
+            name: layer.name.clone(),
+            kind: kind + activation,
+            shape: vec![1, height, width, channels],
+            macs: macs as u64,
+            parameters: parameters as u64,
+            precision: "int8".to_string(),
+        }
+    };
+    part.layers.iter().map(report).collect()
+}
