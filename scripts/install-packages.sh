@@ -8,15 +8,18 @@ set -eu
 # libclang: v4l's binding generator reads the kernel's video headers with it.
 packages="gcc libc6-dev libclang-dev"
 if [ "${1:-}" = tests ]; then
-    # Python with pip fetches libtorch for the trainer.
-    packages="$packages g++ python3 python3-pip"
+    # Python with pip fetches libtorch for the trainer, and onnxruntime to compare with.
+    packages="$packages g++ python3 python3-pip python3-venv"
 fi
 
 missing=
 for package in $packages; do
-    # pip may have come with a Python of its own.
-    if [ "$package" = python3-pip ] && python3 -m pip --version >/dev/null 2>&1; then continue; fi
-    if [ "$package" = python3 ] && command -v python3 >/dev/null; then continue; fi
+    # Python may have been installed in another way, with pip and venv.
+    case $package in
+    python3) command -v python3 >/dev/null && continue ;;
+    python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
+    python3-venv) python3 -c 'import ensurepip' >/dev/null 2>&1 && continue ;;
+    esac
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
