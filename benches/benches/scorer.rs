@@ -2,7 +2,7 @@
 //!
 //!     cargo bench -p anchorwatch-benches --bench scorer
 
-use anchorwatch_benches::{Contender, least_times};
+use anchorwatch_benches::contest::{Contender, least_times};
 use anchorwatch_core::{Centres, Kernel, Scorer, Verdict};
 use nalgebra::{DMatrix, DVector};
 use ndarray::{Array1, Array2, Axis};
