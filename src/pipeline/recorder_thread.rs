@@ -5,7 +5,7 @@
 use crate::capture::Frame;
 use crate::network::Model;
 use crate::record::events::timestamp;
-use crate::record::{AnnotatedFolder, Event, EventLog, Label, Phase, RecordError, Summary};
+use crate::record::{AnnotatedFolder, Event, EventLog, Label, Phase, Summary};
 use crate::vision::Region;
 use crate::watch::Sighting;
 use anchorwatch_core::Verdict;
@@ -272,8 +272,8 @@ struct Writer {
     annotated: Option<AnnotatedFolder>,
     classes: Vec<String>,
     model: String,
-    /// Identifier and frame of what has come into view and is not gone, by region.
-    open: BTreeMap<u32, (String, u64)>,
+    /// The line of what has come into view and is not gone, by region.
+    open: BTreeMap<u32, Event>,
     recorded: Recorded,
 }
 
@@ -287,13 +287,8 @@ impl Writer {
 
     fn write_event(&mut self, new: NewEvent) {
         let Some(log) = &mut self.log else { return };
-        let (id, drawn) = match (new.phase, self.open.remove(&new.region.id)) {
-            (Phase::Finished, Some((id, frame))) => (id, Some(frame)),
-            _ => (log.next_id(new.time), None),
-        };
-        if new.phase == Phase::Started {
-            self.open.insert(new.region.id, (id.clone(), new.frame));
-        }
+        let started = self.open.remove(&new.region.id).filter(|_| new.phase == Phase::Finished);
+        let id = started.as_ref().map_or_else(|| log.next_id(new.time), |started| started.id.clone());
         let mut event = Event::new(
             id,
             new.phase,
@@ -307,21 +302,27 @@ impl Writer {
             &self.model,
         );
         event.summary = new.summary;
-        // The frame that raised it may be the worst: then it has been saved already.
-        let crop = (drawn != Some(new.frame)).then_some(&new.crop);
-        let Err(error) = log.record(&mut event, crop) else {
-            self.recorded.events += 1;
-            return;
-        };
-        // The line matters more than the picture, and needs less room.
-        event.crop = None;
-        if log.record(&mut event, None).is_ok() {
-            self.recorded.events += 1;
-            self.recorded.lost_crops += 1;
-        } else {
-            self.recorded.lost_events += 1;
+        // The frame that raised it may be the worst: then its picture is there already.
+        event.crop = started.filter(|started| started.frame == new.frame).and_then(|started| started.crop);
+        let crop = event.crop.is_none().then_some(&new.crop);
+        let mut result = log.record(&mut event, crop);
+        if let (Err(error), Some(_)) = (&result, crop) {
+            // The line matters more than the picture, and needs less room.
+            let error = error.to_string();
+            result = log.record(&mut event, None);
+            self.recorded.lost_crops += u64::from(result.is_ok());
+            self.complain("the picture of an event", &error);
         }
-        self.complain("an event", &error);
+        match result {
+            Ok(()) => self.recorded.events += 1,
+            Err(error) => {
+                self.recorded.lost_events += 1;
+                self.complain("an event", &error.to_string());
+            }
+        }
+        if event.phase == Phase::Started {
+            self.open.insert(new.region.id, event);
+        }
     }
 
     fn write_frame(&mut self, frame: &Frame, labels: &[Label], named: bool) {
@@ -331,16 +332,85 @@ impl Writer {
             Ok(_) => self.recorded.frames += 1,
             Err(error) => {
                 self.recorded.lost_frames += 1;
-                self.complain("an annotated frame", &error);
+                self.complain("an annotated frame", &error.to_string());
             }
         }
     }
 
     /// A full disk stays full: it is told of once, and then counted.
-    fn complain(&mut self, what: &str, error: &RecordError) {
+    fn complain(&mut self, what: &str, error: &str) {
         if self.recorded.first_error.is_none() {
             log::error!("{what} could not be recorded: {error}; watching goes on");
             self.recorded.first_error = Some(error.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> NewEvent {
+        NewEvent {
+            phase: Phase::Single,
+            time: SystemTime::UNIX_EPOCH,
+            source: "a test".to_string(),
+            frame: 0,
+            region: Region::whole(1, 1),
+            verdict: Verdict::not_finite(1.0),
+            distances: Vec::new(),
+            crop: RgbImage::new(1, 1),
+            summary: None,
+        }
+    }
+
+    fn frame(index: u64) -> Frame {
+        let picture = RgbImage::new(1, 1);
+        Frame { picture, index, name: "a test".to_string(), captured: SystemTime::UNIX_EPOCH }
+    }
+
+    /// A recorder whose disk hangs: nobody takes from the queue.
+    fn hanging(live: bool) -> Recorder {
+        Recorder { queue: Arc::default(), thread: None, drop_frames: live, wants: (true, true) }
+    }
+
+    #[test]
+    fn before_a_hanging_disk_live_frames_are_dropped_and_events_are_not() {
+        let recorder = hanging(true);
+        for index in 0..20 {
+            recorder.frame(frame(index), Vec::new(), false);
+            recorder.event(event());
+        }
+        let state = recorder.queue.lock();
+        assert_eq!(
+            (state.events, state.frames, state.dropped_frames),
+            (20, MOST_FRAMES, 20 - MOST_FRAMES as u64)
+        );
+    }
+
+    #[test]
+    fn a_full_queue_waits_rather_than_losing_an_event_or_a_file_s_frame() {
+        let recorder = Arc::new(hanging(false));
+        let theirs = recorder.clone();
+        let judging = std::thread::spawn(move || {
+            for index in 0..MOST_EVENTS as u64 + 1 {
+                theirs.event(event());
+                if index < MOST_FRAMES as u64 + 1 {
+                    theirs.frame(frame(index), Vec::new(), false);
+                }
+            }
+        });
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!judging.is_finished(), "it waits");
+        let (mut events, mut frames) = (0, Vec::new());
+        while events + frames.len() < MOST_EVENTS + 1 + MOST_FRAMES + 1 {
+            match recorder.queue.take().unwrap() {
+                Job::Event(_) => events += 1,
+                Job::Frame { frame, .. } => frames.push(frame.index),
+            }
+        }
+        judging.join().unwrap();
+        assert_eq!((events, frames), (MOST_EVENTS + 1, (0..=MOST_FRAMES as u64).collect()));
+        assert_eq!(recorder.queue.lock().dropped_frames, 0);
     }
 }

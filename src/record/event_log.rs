@@ -115,11 +115,23 @@ impl EventLog {
     /// names the file.
     ///
     /// # Errors
-    /// If the disk is full or fails; the log is then as it was before.
+    /// If the disk is full or fails; the log and the event are then as they were before.
     pub fn record(&mut self, event: &mut Event, crop: Option<&RgbImage>) -> Result<(), RecordError> {
-        if let Some(crop) = crop {
-            event.crop = Some(self.save_crop(event, crop)?);
+        let Some(crop) = crop else {
+            return self.write_line(event);
+        };
+        let saved = self.save_crop(event, crop)?;
+        let before = event.crop.replace(saved.clone());
+        let written = self.write_line(event);
+        if written.is_err() {
+            event.crop = before;
+            // No picture without a line. The first error is the one to tell.
+            let _ = std::fs::remove_file(self.folder.join(saved));
         }
+        written
+    }
+
+    fn write_line(&mut self, event: &Event) -> Result<(), RecordError> {
         let mut line = serde_json::to_vec(event).map_err(|error| RecordError::Encode(error.to_string()))?;
         line.push(b'\n');
         let path = self.folder.join(LOG_NAME);
@@ -406,8 +418,11 @@ mod tests {
             assert!(matches!(error, RecordError::Write { .. }));
             assert!(written > 0);
             assert_eq!(lines(folder).len(), written);
-            assert!(log.record(&mut event("more"), None).is_err());
-            // A crop that does not fit leaves nothing behind. Noise, so that it stays large.
+            // A crop whose line does not fit leaves nothing behind.
+            let mut more = event("more");
+            assert!(log.record(&mut more, Some(&RgbImage::new(8, 6))).is_err());
+            assert_eq!(more.crop, None);
+            // Nor does one that does not fit itself. Noise, so that it stays large.
             let noise = RgbImage::from_fn(200, 200, |x, y| {
                 image::Rgb([0, 1, 2].map(|c| (x * 7919 + y * 104_729 + c * 31 * x * y) as u8))
             });

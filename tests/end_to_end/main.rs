@@ -1,0 +1,18 @@
+//! End to end: the built program, on real files, with a real (if small) network. No Python, no
+//! trainer, and nothing downloaded is needed.
+//!
+//! The network is [`models::colours`]: its classes are red, green and blue.
+
+mod bad_input;
+mod benching;
+mod calibrating;
+mod configuration;
+mod ending;
+mod evaluating;
+mod inspecting;
+mod live;
+mod models;
+mod pictures;
+mod program;
+mod running;
+mod videos;

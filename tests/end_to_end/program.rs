@@ -1,0 +1,85 @@
+//! Runs the built program, and looks at how it ended.
+
+use anchorwatch::record::Event;
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// How a run of the program ended.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The program, without any setting of whoever runs the tests.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anchorwatch"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ANCHORWATCH_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("RUST_LOG").env("XDG_CONFIG_HOME", "/nowhere").stdin(Stdio::null());
+    command
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let ended = Self {
+            code: output.status.code().expect("it was not ended by a signal"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+        ended
+    }
+}
+
+/// Runs it to its end.
+pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ended {
+    command().args(arguments).output().unwrap().into()
+}
+
+/// The same; it must go well.
+pub fn succeed<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ended {
+    let ended = run(arguments);
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    ended
+}
+
+/// The same; it must end with this code and one error, which is returned.
+pub fn fail<S: AsRef<std::ffi::OsStr>>(code: i32, arguments: impl IntoIterator<Item = S>) -> String {
+    let ended = run(arguments);
+    assert_eq!(ended.code, code, "{}{}", ended.stdout, ended.stderr);
+    let errors = ended.stderr.lines().filter(|line| line.starts_with("error:")).count();
+    assert_eq!(errors, 1, "{}", ended.stderr);
+    ended.stderr
+}
+
+/// Paths are text here.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The lines of `--json`.
+pub fn verdicts(ended: &Ended) -> Vec<Value> {
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// An event log's lines, all of them whole.
+pub fn events(folder: &Path) -> Vec<Event> {
+    let log = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
+    assert!(log.is_empty() || log.ends_with('\n'));
+    log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The names of the files in a folder, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
