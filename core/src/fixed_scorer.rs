@@ -368,7 +368,7 @@ mod tests {
             assert_eq!(to_fixed(number), None);
         }
         assert_eq!(to_fixed(-1.0), Some(-65536));
-        assert_eq!(to_fixed(2047.999_9), Some(LARGEST.min((2047.999_9f32 * 65536.0) as i32)));
+        assert_eq!(to_fixed(2047.999), Some(LARGEST.min((2047.999f32 * 65536.0) as i32)));
         let scorer = FixedScorer::new(FixedCentres::new(&[0, 0], 1).unwrap());
         for bad in [i32::MAX, i32::MIN] {
             let verdict = scorer.score(&[bad], 1 << FRACTION_BITS, &mut [0; 2]).unwrap();

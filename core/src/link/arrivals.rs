@@ -21,6 +21,16 @@ pub enum Arrival {
 }
 
 impl Arrivals {
+    /// Nothing has arrived.
+    pub const fn new() -> Self {
+        Self { last: None }
+    }
+
+    /// The session that is listened to, if any.
+    pub fn session(&self) -> Option<u32> {
+        self.last.map(|(session, _)| session)
+    }
+
     /// Sorts a request in; a new one becomes the last.
     pub fn sort(&mut self, session: u32, sequence: u16, hello: bool) -> Arrival {
         let arrival = match self.last {

@@ -30,6 +30,33 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }
 
+/// CRC-32C of bytes that come piece by piece.
+#[derive(Clone)]
+pub struct Checksum(crc::Digest<'static, u32>);
+
+impl Checksum {
+    /// Of no bytes yet.
+    pub fn new() -> Self {
+        Self(CRC.digest())
+    }
+
+    /// Takes more bytes in.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// What [`checksum`] gives for all of them.
+    pub fn finish(self) -> u32 {
+        self.0.finalize()
+    }
+}
+
+impl Default for Checksum {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A message as it goes over the wire.
 ///
 /// # Errors

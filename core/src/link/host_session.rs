@@ -38,7 +38,6 @@ struct UnderWay {
 }
 
 /// What the companion said.
-#[expect(clippy::large_enum_variant, reason = "there is no heap, and one at a time")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Incoming {
     /// The session has begun, or begun anew. [`Hello::boot`] tells whether the companion has restarted.

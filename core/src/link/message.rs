@@ -111,7 +111,6 @@ pub enum Request {
 }
 
 /// The companion's answers.
-#[expect(clippy::large_enum_variant, reason = "there is no heap, and one reply at a time")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     /// Done, and there is nothing more to say.
@@ -398,6 +397,8 @@ pub enum EventKind {
     Cleared {
         /// Which.
         region: u16,
+        /// Who judged.
+        judge: Judge,
     },
     /// The alarm was acknowledged.
     Acknowledged {

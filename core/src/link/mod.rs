@@ -35,7 +35,8 @@ mod retransmission;
 
 pub use arrivals::{Arrival, Arrivals, EventArrival, EventArrivals};
 pub use frame::{
-    EncodeError, FrameCounters, FrameDecoder, FrameError, MAX_FRAME, MAX_MESSAGE, checksum, encode_frame,
+    Checksum, EncodeError, FrameCounters, FrameDecoder, FrameError, MAX_FRAME, MAX_MESSAGE, checksum,
+    encode_frame,
 };
 pub use host_session::{Busy, HostSession, Incoming, Outgoing};
 pub use message::*;
