@@ -10,6 +10,7 @@
 use crate::addition::Terms;
 use crate::aligned::AlignedBytes;
 use crate::channels::Channels;
+use crate::convolution::POSITIONS;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 
@@ -178,6 +179,24 @@ pub(crate) struct DepthwiseKernel {
     pub(crate) run: unsafe fn(&Taps, &Channels, &Disjoint<u8>),
 }
 
+/// How a version computes Winograd's method.
+pub(crate) struct WinogradKernel {
+    /// Of the products: the form is [`Form::I16`].
+    pub(crate) layout: Layout,
+    /// As [`Kernel::multiply`].
+    pub(crate) multiply: unsafe fn(&Tile, &mut [i32]),
+    /// Transforms a tile's 6×6 pixels: so many channels (a multiple of 16), the zero point, where
+    /// the first position's i16 go, and how many numbers later the next position's.
+    ///
+    /// Safety: the processor has the instructions.
+    pub(crate) input: unsafe fn(&[&[u8]; POSITIONS], usize, u8, &mut [u8], usize),
+    /// Transforms a tile's products to the sums of 4×4 pixels × columns: the first position's
+    /// products, how many numbers later the next position's are, and how many columns.
+    ///
+    /// Safety: the processor has the instructions, and the columns are whole vectors.
+    pub(crate) output: unsafe fn(&[i32], usize, usize, &mut [i32]),
+}
+
 /// One version.
 pub(crate) struct Kernel {
     pub(crate) layout: Layout,
@@ -196,6 +215,7 @@ pub(crate) struct Kernel {
     /// and channels.
     pub(crate) requantize: unsafe fn(&Sums, &Channels, &Disjoint<u8>),
     pub(crate) depthwise: DepthwiseKernel,
+    pub(crate) winograd: Option<WinogradKernel>,
     /// Adds two tensors, all of one length; see [`crate::addition::add`].
     ///
     /// Safety: the processor has the instructions.

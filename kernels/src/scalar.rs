@@ -17,6 +17,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
         pack: pack_depthwise,
         run: depthwise,
     },
+    winograd: None,
     add: add_tensors,
     sum_pixels,
     max,

@@ -4,11 +4,12 @@
 
 use core::arch::x86_64::*;
 
+use super::winograd;
 use crate::addition::Terms;
 use crate::aligned::AlignedBytes;
 use crate::channels::{Channels, Output};
 use crate::disjoint::Disjoint;
-use crate::kernel::{DepthwiseKernel, Form, Kernel, Layout, Sums, Taps, Tile};
+use crate::kernel::{DepthwiseKernel, Form, Kernel, Layout, Sums, Taps, Tile, WinogradKernel};
 use crate::scalar;
 
 /// Pixels and vectors of output channels in the largest tile: 12 of the 16 registers are sums.
@@ -26,6 +27,12 @@ pub(crate) static KERNEL: Kernel = Kernel {
         pack: pack_depthwise,
         run: depthwise,
     },
+    winograd: Some(WinogradKernel {
+        layout: Layout { form: Form::I16, rows: ROWS, columns: VECTORS * 8, vector: 8, depth: 2 },
+        multiply,
+        input: winograd::input,
+        output: winograd::output,
+    }),
     add,
     sum_pixels,
     max,

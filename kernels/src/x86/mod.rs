@@ -1,3 +1,4 @@
 //! The versions for x86-64.
 
 pub(crate) mod avx2;
+mod winograd;
