@@ -19,8 +19,6 @@ pub(crate) struct Channels {
     pub(crate) multiplier: Vec<f32>,
     /// The same for negative sums: times the slope of a leaky ReLU.
     pub(crate) negative_multiplier: Vec<f32>,
-    /// Whether the two differ.
-    pub(crate) leaky: bool,
     /// What every channel's result meets in the end.
     pub(crate) output: Output,
 }
@@ -49,7 +47,6 @@ impl Channels {
             bias: Vec::with_capacity(outputs + SLACK),
             multiplier: Vec::with_capacity(outputs + SLACK),
             negative_multiplier: Vec::with_capacity(outputs + SLACK),
-            leaky: output_range.slope != 1.0,
             output: output_range,
         };
         for (channel, &(sum, _)) in weight_sums.iter().enumerate() {

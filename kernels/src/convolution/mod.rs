@@ -256,7 +256,7 @@ impl Convolution {
                 depthwise.run(&self.kernel.depthwise, input, &output, &self.channels, room, workers);
             }
             Plan::Winograd(plan, winograd) => {
-                plan.run(self.kernel, winograd, input, &output, &self.channels, room, workers);
+                plan.run(winograd, input, &output, &self.channels, room, workers);
             }
         }
     }

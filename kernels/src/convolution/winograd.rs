@@ -16,7 +16,7 @@ use super::ConvolutionSpec;
 use crate::aligned::AlignedBytes;
 use crate::channels::Channels;
 use crate::disjoint::Disjoint;
-use crate::kernel::{Kernel, Layout, Sums, Tile, WinogradKernel};
+use crate::kernel::{Block, Layout, Place, TilePlace, WinogradKernel};
 use crate::workers::Workers;
 
 /// Results must be smaller in magnitude.
@@ -34,9 +34,6 @@ const CHANNELS: usize = 16;
 /// Tiles together: all their transformed inputs and a block of products stay in the second-level
 /// cache, while each transformed weight is read once for them.
 const GROUP: usize = 16;
-
-/// Most output channels of a block.
-const MAX_COLUMNS: usize = 64;
 
 /// A plan for [`super::Method::Winograd`].
 pub(crate) struct Winograd {
@@ -92,11 +89,10 @@ impl Winograd {
         }
     }
 
-    /// Bytes of a group's transformed inputs, and of a block of products and its sums.
-    fn sizes(&self, layout: &Layout) -> [usize; 3] {
-        let columns = layout.columns.min(MAX_COLUMNS);
+    /// Bytes of a group's transformed inputs, and of a block of products.
+    fn sizes(&self, layout: &Layout) -> [usize; 2] {
         let inputs = POSITIONS * GROUP * self.spec.channels * size_of::<i16>();
-        [inputs, POSITIONS * GROUP * columns * size_of::<i32>(), 16 * columns * size_of::<i32>()]
+        [inputs, POSITIONS * GROUP * layout.columns * size_of::<i32>()]
     }
 
     /// See [`super::Convolution::workspace_bytes`].
@@ -107,7 +103,6 @@ impl Winograd {
     /// Computes the layer; see [`super::Convolution::run`].
     pub(crate) fn run(
         &self,
-        kernel: &Kernel,
         winograd: &WinogradKernel,
         input: &[u8],
         output: &Disjoint<u8>,
@@ -126,9 +121,8 @@ impl Winograd {
         workers.run(groups * parts, &|job, worker| {
             // SAFETY: each worker has its own part, and does one job at a time.
             let room = unsafe { room.part(worker * size, size) };
-            let (inputs, room) = room.split_at_mut(sizes[0]);
-            let (products, sums) = room.split_at_mut(sizes[1]);
-            let (products, sums) = (as_i32(products), as_i32(sums));
+            let (inputs, products) = room.split_at_mut(sizes[0]);
+            let products = as_i32(products);
             let (group, part) = (job / parts, job % parts);
             let group = group * GROUP..tiles.min((group + 1) * GROUP);
             for (index, tile) in group.clone().enumerate() {
@@ -144,12 +138,13 @@ impl Winograd {
                 let columns = layout.block(channel, self.spec.outputs);
                 self.multiply(winograd, inputs, channel, columns, group.len(), products);
                 for (index, tile) in group.clone().enumerate() {
-                    // SAFETY: as above; the products have whole vectors of columns.
+                    let products = &products[index * columns..];
+                    let place = self.place(tile, channel, columns);
+                    // SAFETY: as above; the products have whole vectors of columns, and jobs
+                    // differ in tiles or in blocks of channels.
                     unsafe {
-                        (winograd.output)(&products[index * columns..], GROUP * columns, columns, sums);
+                        (winograd.output)(products, GROUP * columns, columns, &place, channels, output);
                     }
-                    let valid = columns.min(self.spec.outputs - channel);
-                    self.store(kernel, sums, tile, channel, columns, valid, output, channels);
                 }
             }
         });
@@ -187,45 +182,32 @@ impl Winograd {
         for (position, weights) in weights.chunks_exact(block).take(POSITIONS).enumerate() {
             let activations = &inputs[position * GROUP * channels * size_of::<i16>()..];
             let products = &mut products[position * GROUP * columns..][..GROUP * columns];
-            let chunks = self.rows[..tiles].chunks(layout.rows);
-            for (rows, products) in chunks.zip(products.chunks_mut(layout.rows * columns)) {
-                let tile = Tile { activations, rows, runs: &[0], run: channels, weights, columns };
-                debug_assert!(tile.is_sound(layout));
-                // SAFETY: the instructions were available when the layer was made, and the
-                // tile's numbers are all there.
-                unsafe { (winograd.multiply)(&tile, products) };
+            let pixels = &self.rows[..tiles];
+            let block = Block { activations, pixels, runs: &[0], run: channels, weights, columns };
+            if cfg!(test) {
+                assert!(block.is_sound(layout));
             }
+            // SAFETY: the instructions were available when the layer was made, and all
+            // transformed numbers of the tiles are there.
+            unsafe { (winograd.multiply)(&block, products) };
         }
     }
 
-    /// Requantizes the 4×4 pixels of a tile, as far as they belong to the output.
-    #[allow(clippy::too_many_arguments)]
-    fn store(
-        &self,
-        kernel: &Kernel,
-        sums: &[i32],
-        tile: usize,
-        channel: usize,
-        columns: usize,
-        valid: usize,
-        output: &Disjoint<u8>,
-        channels: &Channels,
-    ) {
+    /// Where a tile's 4×4 pixels go, as far as they belong to the output.
+    fn place(&self, tile: usize, channel: usize, columns: usize) -> TilePlace {
         let [height, width] = self.output_size;
         let (y, x) = (tile / self.tiles[1] * 4, tile % self.tiles[1] * 4);
-        for row in 0..4.min(height - y) {
-            let finished = Sums {
-                sums: &sums[row * 4 * columns..],
-                stride: columns,
-                rows: 4.min(width - x),
-                columns: valid,
+        let outputs = self.spec.outputs;
+        TilePlace {
+            first: Place {
                 channel,
-                start: ((y + row) * width + x) * self.spec.outputs + channel,
-                step: self.spec.outputs,
-            };
-            // SAFETY: the instructions were available when the layer was made; jobs differ in
-            // tiles or in blocks of channels.
-            unsafe { (kernel.requantize)(&finished, channels, output) };
+                columns: columns.min(outputs - channel),
+                start: (y * width + x) * outputs + channel,
+                step: outputs,
+            },
+            row_step: width * outputs,
+            rows: 4.min(height - y),
+            pixels: 4.min(width - x),
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use core::arch::x86_64::*;
 
+use super::avx2::{Bounds, Eight, pack16, store16};
+use crate::channels::Channels;
 use crate::convolution::{NINTH, POSITIONS};
+use crate::disjoint::Disjoint;
+use crate::kernel::TilePlace;
 
 /// See [`crate::kernel::WinogradKernel::input`].
 ///
@@ -67,10 +71,18 @@ fn six(d: [__m256i; 6]) -> [__m256i; 6] {
 ///
 /// As there; the processor has AVX2.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn output(products: &[i32], step: usize, columns: usize, sums: &mut [i32]) {
-    assert!(products.len() >= (POSITIONS - 1) * step + columns && sums.len() >= 16 * columns);
+pub(super) unsafe fn output(
+    products: &[i32],
+    step: usize,
+    columns: usize,
+    place: &TilePlace,
+    channels: &Channels,
+    output: &Disjoint<u8>,
+) {
+    assert!(products.len() >= (POSITIONS - 1) * step + columns);
+    let bounds = Bounds::new(&channels.output);
     let ninth = _mm256_set1_epi32(NINTH);
-    for column in (0..columns).step_by(8) {
+    for column in (0..place.first.columns).step_by(8) {
         let mut rows = [[_mm256_setzero_si256(); 6]; 4];
         for x in 0..6 {
             let down = four(core::array::from_fn(|y| {
@@ -81,14 +93,17 @@ pub(super) unsafe fn output(products: &[i32], step: usize, columns: usize, sums:
                 row[x] = vector;
             }
         }
-        for (y, row) in rows.into_iter().enumerate() {
-            for (x, vector) in four(row).into_iter().enumerate() {
+        let constants = Eight::load(channels, place.first.channel + column);
+        let here = (place.first.columns - column).min(8);
+        for (y, row) in rows.into_iter().enumerate().take(place.rows) {
+            for (x, vector) in four(row).into_iter().enumerate().take(place.pixels) {
                 let sum = _mm256_srai_epi32::<6>(_mm256_mullo_epi32(vector, ninth));
-                // SAFETY: there is room for 16 pixels of all columns.
-                unsafe {
-                    let place = sums.as_mut_ptr().add((y * 4 + x) * columns + column);
-                    _mm256_storeu_si256(place.cast(), sum);
-                }
+                let bytes = constants.requantize(sum, &bounds);
+                let start = place.first.start + y * place.row_step + x * place.first.step + column;
+                // SAFETY: the caller promises that these bytes are his alone.
+                let results = unsafe { output.part(start, here) };
+                store16(pack16(bytes, bytes), results);
+                channels.output.look_up(results);
             }
         }
     }
