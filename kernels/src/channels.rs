@@ -19,8 +19,6 @@ pub(crate) struct Channels {
     pub(crate) multiplier: Vec<f32>,
     /// The same for negative sums: times the slope of a leaky ReLU.
     pub(crate) negative_multiplier: Vec<f32>,
-    /// Whether the two differ.
-    pub(crate) leaky: bool,
     /// What every channel's result meets in the end.
     pub(crate) output: Output,
 }
@@ -45,17 +43,16 @@ impl Channels {
         if weight_scales.len() != 1 {
             check_length("weight scales", outputs, weight_scales.len())?;
         }
-        let farthest = i64::from(input.zero_point).max(255 - i64::from(input.zero_point));
         let mut channels = Self {
             bias: Vec::with_capacity(outputs + SLACK),
             multiplier: Vec::with_capacity(outputs + SLACK),
             negative_multiplier: Vec::with_capacity(outputs + SLACK),
-            leaky: output_range.slope != 1.0,
             output: output_range,
         };
-        for (channel, &(sum, magnitude)) in weight_sums.iter().enumerate() {
+        for (channel, &(sum, _)) in weight_sums.iter().enumerate() {
             let bias = bias.get(channel).copied().unwrap_or(0);
-            if magnitude * farthest + i64::from(bias).abs() > i64::from(i32::MAX) {
+            let (least, most) = range(weight_sums[channel], input.zero_point);
+            if most.max(-least) + i64::from(bias).abs() > i64::from(i32::MAX) {
                 return Err(SpecError::Overflow(channel));
             }
             channels.bias.push((i64::from(bias) - sum * i64::from(offset)) as i32);
@@ -76,6 +73,14 @@ impl Channels {
         channels.negative_multiplier.resize(outputs + SLACK, 0.0);
         Ok(channels)
     }
+}
+
+/// The smallest and the largest sum that an output channel can have, without its bias, from the sum
+/// of its weights and of their magnitudes.
+pub(crate) fn range((sum, magnitude): (i64, i64), zero_point: u8) -> (i64, i64) {
+    let (positive, negative) = ((magnitude + sum) / 2, (magnitude - sum) / 2);
+    let (below, above) = (i64::from(zero_point), 255 - i64::from(zero_point));
+    (-(positive * below + negative * above), positive * above + negative * below)
 }
 
 /// From real values in steps of the output to bytes.

@@ -10,11 +10,12 @@
 use crate::addition::Terms;
 use crate::aligned::AlignedBytes;
 use crate::channels::Channels;
+use crate::convolution::POSITIONS;
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 
-/// The most rows × columns of any version's tile.
-pub(crate) const MAX_TILE: usize = 8 * 64;
+/// The most columns of any version's block.
+pub(crate) const MAX_COLUMNS: usize = 64;
 
 /// How a version wants activations: `x` is the input's u8 value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +77,7 @@ impl Form {
 pub(crate) struct Layout {
     /// Of activations and weights.
     pub(crate) form: Form,
-    /// Most pixels in a tile.
-    pub(crate) rows: usize,
-    /// Most output channels in a tile; a block of the weights.
+    /// Output channels of a block of the weights, and of a tile.
     pub(crate) columns: usize,
     /// The last block has a multiple of so many columns.
     pub(crate) vector: usize,
@@ -93,12 +92,12 @@ impl Layout {
     }
 }
 
-/// Up to [`Layout::rows`] pixels times one block of output channels.
-pub(crate) struct Tile<'a> {
+/// Pixels times one block of output channels.
+pub(crate) struct Block<'a> {
     /// The band, in the layout's form.
     pub(crate) activations: &'a [u8],
     /// Where each pixel begins, in numbers (not bytes).
-    pub(crate) rows: &'a [usize],
+    pub(crate) pixels: &'a [usize],
     /// Where each run begins, from there.
     pub(crate) runs: &'a [usize],
     /// Length of each run: a multiple of the depth.
@@ -109,36 +108,41 @@ pub(crate) struct Tile<'a> {
     pub(crate) columns: usize,
 }
 
-impl Tile<'_> {
+impl Block<'_> {
     /// Whether every number that will be read is there: what the SIMD versions rely on.
     pub(crate) fn is_sound(&self, layout: &Layout) -> bool {
         let bytes = layout.form.bytes();
         let last = |offsets: &[usize]| offsets.iter().copied().max().unwrap_or(0);
         self.columns.is_multiple_of(layout.vector)
             && (1..=layout.columns).contains(&self.columns)
-            && (1..=layout.rows).contains(&self.rows.len())
             && self.run.is_multiple_of(layout.depth)
             && self.weights.len() >= self.runs.len() * self.run * self.columns * bytes
-            && self.activations.len() >= (last(self.rows) + last(self.runs) + self.run) * bytes
+            && self.activations.len() >= (last(self.pixels) + last(self.runs) + self.run) * bytes
     }
 }
 
-/// Sums that become bytes of neighbouring pixels.
-pub(crate) struct Sums<'a> {
-    /// The sums, pixel after pixel.
-    pub(crate) sums: &'a [i32],
-    /// From one pixel's sums to the next one's.
-    pub(crate) stride: usize,
-    /// How many pixels.
-    pub(crate) rows: usize,
-    /// How many output channels: all at most `stride`.
-    pub(crate) columns: usize,
+/// Where the bytes of a block go: pixels at equal distances.
+pub(crate) struct Place {
     /// The first output channel.
     pub(crate) channel: usize,
+    /// How many there are: the block's last columns may be none.
+    pub(crate) columns: usize,
     /// Where the first pixel's bytes go.
     pub(crate) start: usize,
     /// From there to the next pixel's.
     pub(crate) step: usize,
+}
+
+/// Where the bytes of a Winograd tile go: rows of such pixels.
+pub(crate) struct TilePlace {
+    /// The first row.
+    pub(crate) first: Place,
+    /// From there to the next one.
+    pub(crate) row_step: usize,
+    /// How many rows belong to the output.
+    pub(crate) rows: usize,
+    /// And how many pixels in each.
+    pub(crate) pixels: usize,
 }
 
 /// Output pixels of one row, each channel with its own taps.
@@ -178,6 +182,25 @@ pub(crate) struct DepthwiseKernel {
     pub(crate) run: unsafe fn(&Taps, &Channels, &Disjoint<u8>),
 }
 
+/// How a version computes Winograd's method.
+pub(crate) struct WinogradKernel {
+    /// Of the products: the form is [`Form::I16`].
+    pub(crate) layout: Layout,
+    /// As [`Kernel::multiply`].
+    pub(crate) multiply: unsafe fn(&Block, &mut [i32]),
+    /// Transforms a tile's 6×6 pixels: so many channels (a multiple of 16), the zero point, where
+    /// the first position's i16 go, and how many numbers later the next position's.
+    ///
+    /// Safety: the processor has the instructions.
+    pub(crate) input: unsafe fn(&[&[u8]; POSITIONS], usize, u8, &mut [u8], usize),
+    /// Transforms a tile's products to sums and these to bytes: the first position's products,
+    /// how many numbers later the next position's are, and how many columns there are.
+    ///
+    /// Safety: the processor has the instructions, the columns are whole vectors, and no one else
+    /// uses the bytes of these pixels and channels.
+    pub(crate) output: unsafe fn(&[i32], usize, usize, &TilePlace, &Channels, &Disjoint<u8>),
+}
+
 /// One version.
 pub(crate) struct Kernel {
     pub(crate) layout: Layout,
@@ -185,17 +208,16 @@ pub(crate) struct Kernel {
     ///
     /// Safety: the processor has the instructions.
     pub(crate) convert: unsafe fn(&[u8], u8, &mut [u8]),
-    /// Computes a tile: `sums[row·columns + column]`, modulo 2³².
+    /// Computes a block's sums, modulo 2³²: `sums[pixel·columns + column]`.
     ///
-    /// Safety: the processor has the instructions, the tile [is sound](Tile::is_sound) and the
-    /// sums have room for it.
-    pub(crate) multiply: unsafe fn(&Tile, &mut [i32]),
-    /// Turns sums into bytes; see [`crate::channels::requantize`].
+    /// Safety: the processor has the instructions, and the block [is sound](Block::is_sound).
+    pub(crate) multiply: unsafe fn(&Block, &mut [i32]),
+    /// Computes a block and makes bytes of the sums: see [`crate::channels::requantize`].
     ///
-    /// Safety: the processor has the instructions, and no one else uses the bytes of these pixels
-    /// and channels.
-    pub(crate) requantize: unsafe fn(&Sums, &Channels, &Disjoint<u8>),
+    /// Safety: as above, and no one else uses the bytes of these pixels and channels.
+    pub(crate) convolve: unsafe fn(&Block, &Place, &Channels, &Disjoint<u8>),
     pub(crate) depthwise: DepthwiseKernel,
+    pub(crate) winograd: Option<WinogradKernel>,
     /// Adds two tensors, all of one length; see [`crate::addition::add`].
     ///
     /// Safety: the processor has the instructions.
@@ -215,7 +237,11 @@ impl Isa {
     pub(crate) fn kernel(self) -> &'static Kernel {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 | Self::AvxVnni | Self::Avx512Vnni => &crate::x86::avx2::KERNEL,
+            Self::Avx2 => &crate::x86::avx2::KERNEL,
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => &crate::x86::avxvnni::KERNEL,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => &crate::x86::avx512vnni::KERNEL,
             _ => &crate::scalar::KERNEL,
         }
     }

@@ -4,30 +4,32 @@ use crate::addition::{Terms, add};
 use crate::aligned::AlignedBytes;
 use crate::channels::{Channels, requantize};
 use crate::disjoint::Disjoint;
-use crate::kernel::{DepthwiseKernel, Form, Kernel, Layout, Sums, Taps, Tile};
+use crate::kernel::{Block, DepthwiseKernel, Form, Kernel, Layout, Place, Taps};
 
 pub(crate) static KERNEL: Kernel = Kernel {
-    layout: Layout { form: Form::U8, rows: 4, columns: 8, vector: 4, depth: 1 },
+    layout: Layout { form: Form::U8, columns: 8, vector: 4, depth: 1 },
     convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
     multiply,
-    requantize: requantize_sums,
+    convolve,
     depthwise: DepthwiseKernel {
         form: Form::U8,
         convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
         pack: pack_depthwise,
         run: depthwise,
     },
+    winograd: None,
     add: add_tensors,
     sum_pixels,
     max,
 };
 
-fn multiply(tile: &Tile, sums: &mut [i32]) {
-    for (&row, sums) in tile.rows.iter().zip(sums.chunks_exact_mut(tile.columns)) {
+/// See [`Kernel::multiply`].
+fn multiply(block: &Block, sums: &mut [i32]) {
+    for (&pixel, sums) in block.pixels.iter().zip(sums.chunks_exact_mut(block.columns)) {
         sums.fill(0);
-        let mut weights = tile.weights.chunks_exact(tile.columns);
-        for &run in tile.runs {
-            for (&x, weights) in tile.activations[row + run..][..tile.run].iter().zip(&mut weights) {
+        let mut weights = block.weights.chunks_exact(block.columns);
+        for &run in block.runs {
+            for (&x, weights) in block.activations[pixel + run..][..block.run].iter().zip(&mut weights) {
                 for (sum, &weight) in sums.iter_mut().zip(weights) {
                     *sum = sum.wrapping_add(i32::from(x) * i32::from(weight as i8));
                 }
@@ -36,18 +38,18 @@ fn multiply(tile: &Tile, sums: &mut [i32]) {
     }
 }
 
-/// See [`Kernel::requantize`].
+/// See [`Kernel::convolve`].
 ///
 /// # Safety
 ///
 /// No one else uses the bytes of these pixels and channels.
-pub(crate) unsafe fn requantize_sums(task: &Sums, channels: &Channels, output: &Disjoint<u8>) {
-    for row in 0..task.rows {
+unsafe fn convolve(block: &Block, place: &Place, channels: &Channels, output: &Disjoint<u8>) {
+    let mut sums = [0; KERNEL.layout.columns];
+    for (index, pixel) in block.pixels.chunks(1).enumerate() {
+        multiply(&Block { pixels: pixel, ..*block }, &mut sums);
         // SAFETY: the caller promises that these bytes are his alone.
-        let results = unsafe { output.part(task.start + row * task.step, task.columns) };
-        for ((result, &sum), channel) in
-            results.iter_mut().zip(&task.sums[row * task.stride..]).zip(task.channel..)
-        {
+        let results = unsafe { output.part(place.start + index * place.step, place.columns) };
+        for ((result, &sum), channel) in results.iter_mut().zip(&sums).zip(place.channel..) {
             *result = requantize(sum, channel, channels);
         }
     }

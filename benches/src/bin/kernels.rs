@@ -67,6 +67,9 @@ fn main() -> Result<()> {
                 line(&layer.name, *time, layer.work);
             }
         }
+        if !arguments.short {
+            line("sum of the layers", layers.iter().sum(), stack.layers.iter().map(|layer| layer.work).sum());
+        }
         line("whole", whole, stack.layers.iter().map(|layer| layer.work).sum());
     }
     Ok(())

@@ -4,9 +4,12 @@
 use super::ConvolutionSpec;
 use crate::kernel::Form;
 
-/// A band holds at most so many bytes, if one output row's input does: it stays in the
-/// second-level cache together with a block of weights.
-const BYTES: usize = 96 * 1024;
+/// A band and its outputs are at most so many bytes, if they can be: they stay in the cache while
+/// one block of output channels after another is computed.
+const BYTES: usize = 32 * 1024;
+
+/// A band has at least so many pixels: fewer would not make up for reading the weights.
+const PIXELS: usize = 24;
 
 /// How bands are cut out of the input. Lengths are in numbers, not bytes.
 pub(crate) struct Bands {
@@ -34,13 +37,14 @@ impl Bands {
     /// The spec has been checked. Without slack, unpadded inputs are used in place if the form
     /// is that of the input.
     pub(crate) fn new(spec: &ConvolutionSpec, zero_point: u8, form: Form, slack: usize) -> Self {
-        let [output_height, _] = spec.output_size().unwrap_or_default();
+        let [output_height, output_width] = spec.output_size().unwrap_or_default();
         let [top, left, _, right] = spec.padding;
         let (stride, kernel_height) = (spec.stride[0], spec.kernel[0]);
         let row = (left + spec.width + right) * spec.channels;
         let in_place = spec.padding == [0; 4] && form == Form::U8 && slack == 0;
         let fixed = kernel_height.saturating_sub(stride) * row * form.bytes();
-        let rows = BYTES.saturating_sub(fixed) / (stride * row * form.bytes());
+        let each = stride * row * form.bytes() + output_width * spec.outputs;
+        let rows = (BYTES.saturating_sub(fixed) / each).max(PIXELS.div_ceil(output_width));
         Self {
             height: spec.height,
             length: spec.width * spec.channels,
@@ -53,7 +57,7 @@ impl Bands {
             form,
             slack,
             in_place,
-            rows: if in_place { output_height } else { rows.clamp(1, output_height) },
+            rows: rows.min(output_height),
             output_height,
         }
     }

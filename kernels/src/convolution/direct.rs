@@ -9,7 +9,7 @@ use super::band::Bands;
 use crate::aligned::AlignedBytes;
 use crate::channels::Channels;
 use crate::disjoint::Disjoint;
-use crate::kernel::{Form, Kernel, Layout, MAX_TILE, Sums, Tile};
+use crate::kernel::{Block, Form, Kernel, Layout, MAX_COLUMNS, Place};
 use crate::workers::Workers;
 
 /// Fewer pixels than that a worker are divided by output channels instead of rows.
@@ -142,53 +142,45 @@ impl Direct {
     ) {
         let layout = &kernel.layout;
         let outputs = self.outputs / self.groups;
-        let mut sums = Buffer([0; MAX_TILE]);
         for group in 0..self.groups {
             let band = &band[group * self.group_step * layout.form.bytes()..];
             for block in blocks.clone() {
-                let channel = block * layout.columns;
-                let columns = layout.block(channel, outputs);
+                let first_column = block * layout.columns;
+                let columns = layout.block(first_column, outputs);
                 let step = self.runs.len() * self.run * layout.form.bytes();
-                let start = group * self.group_bytes + channel * step;
-                let weights = &self.weights.bytes()[start..][..columns * step];
-                let valid = columns.min(outputs - channel);
-                let channel = group * outputs + channel;
-                let pixels = &self.pixels[..rows * self.output_width];
-                for (index, tile_rows) in pixels.chunks(layout.rows).enumerate() {
-                    let tile = Tile {
-                        activations: band,
-                        rows: tile_rows,
-                        runs: &self.runs,
-                        run: self.run,
-                        weights,
-                        columns,
-                    };
-                    debug_assert!(tile.is_sound(layout));
-                    // SAFETY: the instructions were available when the layer was made, and its
-                    // bands and blocks are as long as its tiles need.
-                    unsafe { (kernel.multiply)(&tile, &mut sums.0) };
-                    let pixel = first * self.output_width + index * layout.rows;
-                    let finished = Sums {
-                        sums: &sums.0,
-                        stride: columns,
-                        rows: tile_rows.len(),
-                        columns: valid,
-                        channel,
-                        start: pixel * self.outputs + channel,
-                        step: self.outputs,
-                    };
-                    match target {
-                        // SAFETY: as above; jobs differ in pixels or in blocks of channels.
-                        Target::Bytes(output, channels) => unsafe {
-                            (kernel.requantize)(&finished, channels, output);
-                        },
-                        Target::Logits(output, channels) => {
-                            // SAFETY: as above; there is only one pixel.
-                            let logits = unsafe { output.part(finished.start, valid) };
-                            for ((logit, &sum), channel) in logits.iter_mut().zip(&sums.0).zip(channel..) {
-                                let sum = sum.wrapping_add(channels.bias[channel]);
-                                *logit = sum as f32 * channels.multiplier[channel];
-                            }
+                let start = group * self.group_bytes + first_column * step;
+                let block = Block {
+                    activations: band,
+                    pixels: &self.pixels[..rows * self.output_width],
+                    runs: &self.runs,
+                    run: self.run,
+                    weights: &self.weights.bytes()[start..][..columns * step],
+                    columns,
+                };
+                if cfg!(test) {
+                    assert!(block.is_sound(layout));
+                }
+                let channel = group * outputs + first_column;
+                let valid = columns.min(outputs - first_column);
+                match target {
+                    Target::Bytes(output, channels) => {
+                        let start = first * self.output_width * self.outputs + channel;
+                        let place = Place { channel, columns: valid, start, step: self.outputs };
+                        // SAFETY: the instructions were available when the layer was made, its
+                        // bands and blocks are as long as its pixels need, and jobs differ in
+                        // pixels or in blocks of channels.
+                        unsafe { (kernel.convolve)(&block, &place, channels, output) };
+                    }
+                    Target::Logits(output, channels) => {
+                        let mut sums = [0; MAX_COLUMNS];
+                        // SAFETY: as above; there is only one pixel.
+                        let logits = unsafe {
+                            (kernel.multiply)(&block, &mut sums);
+                            output.part(channel, valid)
+                        };
+                        for ((logit, &sum), channel) in logits.iter_mut().zip(&sums).zip(channel..) {
+                            let sum = sum.wrapping_add(channels.bias[channel]);
+                            *logit = sum as f32 * channels.multiplier[channel];
                         }
                     }
                 }
@@ -196,10 +188,6 @@ impl Direct {
         }
     }
 }
-
-/// A tile's sums.
-#[repr(align(64))]
-struct Buffer([i32; MAX_TILE]);
 
 /// How the runs of a kernel are cut.
 struct Shape<'a> {

@@ -6,17 +6,20 @@ mod depthwise;
 mod direct;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 pub(crate) use direct::{Direct, Target};
+pub(crate) use winograd::{NINTH, POSITIONS};
 
 use crate::aligned::Workspace;
-use crate::channels::Channels;
+use crate::channels::{Channels, range};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
-use crate::kernel::Kernel;
+use crate::kernel::{Form, Kernel, WinogradKernel};
 use crate::quantization::{Requantization, SpecError, check_length};
 use crate::workers::Workers;
 use depthwise::Depthwise;
+use winograd::Winograd;
 
 /// The shape of a convolution. Tensors are height × width × channels, channels last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +109,8 @@ pub enum Method {
     Direct,
     /// Channel by channel.
     Depthwise,
+    /// With fewer multiplications, for 3×3 and stride 1.
+    Winograd,
 }
 
 /// A convolution, ready to run: weights packed, method chosen.
@@ -119,12 +124,13 @@ pub struct Convolution {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 2] = [Self::Direct, Self::Depthwise];
+    pub const ALL: [Self; 3] = [Self::Direct, Self::Depthwise, Self::Winograd];
 }
 
 enum Plan {
     Direct(Direct),
     Depthwise(Depthwise),
+    Winograd(Winograd, &'static WinogradKernel),
 }
 
 impl Convolution {
@@ -144,8 +150,16 @@ impl Convolution {
         requantization: &Requantization,
         isa: Isa,
     ) -> Result<Self, SpecError> {
-        let method = if spec.is_depthwise() { Method::Depthwise } else { Method::Direct };
-        Self::with_method(spec, weights, bias, requantization, isa, method)
+        if spec.is_depthwise() {
+            return Self::with_method(spec, weights, bias, requantization, isa, Method::Depthwise);
+        }
+        if spec.check().is_ok() && Winograd::pays(&spec) {
+            match Self::with_method(spec, weights, bias, requantization, isa, Method::Winograd) {
+                Err(SpecError::Method) => {}
+                result => return result,
+            }
+        }
+        Self::with_method(spec, weights, bias, requantization, isa, Method::Direct)
     }
 
     /// As [`Self::new`], with a method of the caller's: for tests and comparisons.
@@ -178,6 +192,15 @@ impl Convolution {
                 let plan = Depthwise::new(&spec, weights, zero_point, &kernel.depthwise);
                 (Plan::Depthwise(plan), kernel.depthwise.form)
             }
+            Method::Winograd => {
+                let ranges = sums.iter().map(|&sums| range(sums, zero_point));
+                let Some(winograd) = kernel.winograd.as_ref().filter(|_| Winograd::fits(&spec, ranges))
+                else {
+                    return Err(SpecError::Method);
+                };
+                let plan = Winograd::new(&spec, weights, zero_point, winograd);
+                (Plan::Winograd(plan, winograd), Form::I16)
+            }
             Method::Depthwise => return Err(SpecError::Method),
         };
         let channels = Channels::new(requantization, bias, &sums, form.offset(zero_point))?;
@@ -199,6 +222,7 @@ impl Convolution {
         match self.plan {
             Plan::Direct(_) => Method::Direct,
             Plan::Depthwise(_) => Method::Depthwise,
+            Plan::Winograd(..) => Method::Winograd,
         }
     }
 
@@ -207,6 +231,7 @@ impl Convolution {
         match &self.plan {
             Plan::Direct(direct) => direct.workspace_bytes(workers),
             Plan::Depthwise(depthwise) => depthwise.workspace_bytes(workers),
+            Plan::Winograd(plan, winograd) => plan.workspace_bytes(winograd, workers),
         }
     }
 
@@ -229,6 +254,9 @@ impl Convolution {
             }
             Plan::Depthwise(depthwise) => {
                 depthwise.run(&self.kernel.depthwise, input, &output, &self.channels, room, workers);
+            }
+            Plan::Winograd(plan, winograd) => {
+                plan.run(winograd, input, &output, &self.channels, room, workers);
             }
         }
     }

@@ -4,32 +4,56 @@
 
 use core::arch::x86_64::*;
 
+use super::tiles::tiles;
+use super::winograd;
 use crate::addition::Terms;
 use crate::aligned::AlignedBytes;
 use crate::channels::{Channels, Output};
 use crate::disjoint::Disjoint;
-use crate::kernel::{DepthwiseKernel, Form, Kernel, Layout, Sums, Taps, Tile};
+use crate::kernel::{DepthwiseKernel, Form, Kernel, Layout, Place, Taps, WinogradKernel};
 use crate::scalar;
 
-/// Pixels and vectors of output channels in the largest tile: 12 of the 16 registers are sums.
-const ROWS: usize = 6;
-const VECTORS: usize = 2;
+/// 12 of the 16 registers are sums.
+const LAYOUT: Layout = Layout { form: Form::I16, columns: 16, vector: 8, depth: 2 };
 
 pub(crate) static KERNEL: Kernel = Kernel {
-    layout: Layout { form: Form::I16, rows: ROWS, columns: VECTORS * 8, vector: 8, depth: 2 },
+    layout: LAYOUT,
     convert,
     multiply,
-    requantize,
-    depthwise: DepthwiseKernel {
-        form: Form::U8,
-        convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
-        pack: pack_depthwise,
-        run: depthwise,
-    },
+    convolve,
+    depthwise: DEPTHWISE,
+    winograd: Some(WinogradKernel {
+        layout: LAYOUT,
+        multiply,
+        input: winograd::input,
+        output: winograd::output,
+    }),
     add,
     sum_pixels,
     max,
 };
+
+pub(super) const DEPTHWISE: DepthwiseKernel = DepthwiseKernel {
+    form: Form::U8,
+    convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
+    pack: pack_depthwise,
+    run: depthwise,
+};
+
+type Vector = __m256i;
+
+tiles! {
+    features: "avx2", lanes: 8, rows: 6, fewer: [1 2 3 4 5], vectors: [1 2], element: i16,
+    zero: _mm256_setzero_si256, set1: _mm256_set1_epi32, load: _mm256_load_si256,
+    store: _mm256_storeu_si256, dot: dot, requantize: requantize_tile,
+}
+
+/// Two products each.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot(sums: __m256i, activations: __m256i, weights: __m256i) -> __m256i {
+    _mm256_add_epi32(sums, _mm256_madd_epi16(activations, weights))
+}
 
 /// See [`Kernel::convert`]: to `x - zero_point` as i16.
 ///
@@ -49,57 +73,6 @@ pub(super) unsafe fn convert(source: &[u8], zero_point: u8, destination: &mut [u
         }
     }
     Form::I16.convert(rest, zero_point, last);
-}
-
-/// See [`Kernel::multiply`].
-///
-/// # Safety
-///
-/// As there.
-pub(super) unsafe fn multiply(task: &Tile, sums: &mut [i32]) {
-    type Multiply = unsafe fn(&Tile, &mut [i32]);
-    static BY_SIZE: [[Multiply; ROWS]; VECTORS] = [
-        [tile::<1, 1>, tile::<2, 1>, tile::<3, 1>, tile::<4, 1>, tile::<5, 1>, tile::<6, 1>],
-        [tile::<1, 2>, tile::<2, 2>, tile::<3, 2>, tile::<4, 2>, tile::<5, 2>, tile::<6, 2>],
-    ];
-    // SAFETY: the caller promises what is needed, and the tile has this size.
-    unsafe { BY_SIZE[task.columns / 8 - 1][task.rows.len() - 1](task, sums) }
-}
-
-/// A tile of R pixels and V vectors of output channels.
-///
-/// # Safety
-///
-/// The processor has AVX2, and the tile is sound and of that size.
-#[target_feature(enable = "avx2")]
-unsafe fn tile<const R: usize, const V: usize>(tile: &Tile, sums: &mut [i32]) {
-    assert!(sums.len() >= R * V * 8);
-    let mut accumulators = [[_mm256_setzero_si256(); V]; R];
-    let mut weights = tile.weights.as_ptr().cast::<__m256i>();
-    let activations = tile.activations.as_ptr().cast::<i16>();
-    for &run in tile.runs {
-        // SAFETY: the tile is sound, so runs and weights are as long as they are read here.
-        unsafe {
-            let rows: [*const i16; R] = core::array::from_fn(|row| activations.add(tile.rows[row] + run));
-            for pair in (0..tile.run).step_by(2) {
-                let w: [__m256i; V] = core::array::from_fn(|vector| _mm256_load_si256(weights.add(vector)));
-                weights = weights.add(V);
-                for row in 0..R {
-                    let x = _mm256_set1_epi32(rows[row].add(pair).cast::<i32>().read_unaligned());
-                    for vector in 0..V {
-                        let products = _mm256_madd_epi16(x, w[vector]);
-                        accumulators[row][vector] = _mm256_add_epi32(accumulators[row][vector], products);
-                    }
-                }
-            }
-        }
-    }
-    for (row, sums) in accumulators.iter().zip(sums.chunks_exact_mut(V * 8)) {
-        for (vector, sums) in row.iter().zip(sums.chunks_exact_mut(8)) {
-            // SAFETY: there is room for 8 sums.
-            unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), *vector) };
-        }
-    }
 }
 
 /// The constants of 8 channels.
@@ -131,14 +104,10 @@ impl Eight {
     /// The results of 8 sums, as 32-bit numbers of 0 to 255: see [`crate::channels::requantize`].
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn requantize<const LEAKY: bool>(self, sums: __m256i, bounds: &Bounds) -> __m256i {
+    pub(super) fn requantize(self, sums: __m256i, bounds: &Bounds) -> __m256i {
         let value = _mm256_cvtepi32_ps(_mm256_add_epi32(sums, self.bias));
-        let multiplier = if LEAKY {
-            // By the sign; -0 does not come out of a conversion.
-            _mm256_blendv_ps(self.multiplier, self.negative_multiplier, value)
-        } else {
-            self.multiplier
-        };
+        // By the sign; -0 does not come out of a conversion.
+        let multiplier = _mm256_blendv_ps(self.multiplier, self.negative_multiplier, value);
         bounds.round(_mm256_mul_ps(value, multiplier))
     }
 }
@@ -187,53 +156,42 @@ pub(super) fn store16(bytes: __m128i, results: &mut [u8]) {
     if let Some(results) = results.first_chunk_mut::<16>() {
         // SAFETY: there is room for 16.
         unsafe { _mm_storeu_si128(results.as_mut_ptr().cast(), bytes) };
+    } else if results.len() == 8 {
+        // SAFETY: there is room for 8.
+        unsafe { _mm_storel_epi64(results.as_mut_ptr().cast(), bytes) };
     } else {
         let mut all = [0; 16];
         // SAFETY: there is room for 16.
         unsafe { _mm_storeu_si128(all.as_mut_ptr().cast(), bytes) };
-        results.copy_from_slice(&all[..results.len()]);
+        results.iter_mut().zip(all).for_each(|(result, byte)| *result = byte);
     }
 }
 
-/// See [`Kernel::requantize`].
+/// Makes bytes of a tile's sums.
 ///
 /// # Safety
 ///
-/// As there.
-pub(super) unsafe fn requantize(task: &Sums, channels: &Channels, output: &Disjoint<u8>) {
-    // SAFETY: the caller promises what is needed.
-    unsafe {
-        if channels.leaky {
-            requantize_rows::<true>(task, channels, output);
-        } else {
-            requantize_rows::<false>(task, channels, output);
-        }
-    }
-}
-
-/// # Safety
-///
-/// As for [`Kernel::requantize`].
+/// The processor has AVX2, and no one else uses the bytes of these pixels and channels.
+#[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn requantize_rows<const LEAKY: bool>(task: &Sums, channels: &Channels, output: &Disjoint<u8>) {
+pub(super) unsafe fn requantize_tile<const R: usize, const V: usize>(
+    tile: &[[__m256i; V]; R],
+    start: usize,
+    place: &Place,
+    channels: &Channels,
+    output: &Disjoint<u8>,
+) {
     let bounds = Bounds::new(&channels.output);
-    for column in (0..task.columns).step_by(16) {
-        let columns = (task.columns - column).min(16);
-        let low = Eight::load(channels, task.channel + column);
-        let high = Eight::load(channels, task.channel + column + 8);
-        for row in 0..task.rows {
-            let sums = &task.sums[row * task.stride + column..];
-            // SAFETY: no one else uses these bytes; the sums of a tile are whole vectors.
-            let results = unsafe { output.part(task.start + row * task.step + column, columns) };
-            let eight = |sums: &[i32]| {
-                let sums = &sums[..8];
-                // SAFETY: there are 8.
-                unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) }
-            };
-            let first = low.requantize::<LEAKY>(eight(sums), &bounds);
-            let second =
-                if columns > 8 { high.requantize::<LEAKY>(eight(&sums[8..]), &bounds) } else { first };
-            store16(pack16(first, second), results);
+    for first in (0..V).step_by(2) {
+        let columns = (place.columns - first * 8).min(16);
+        let low = Eight::load(channels, place.channel + first * 8);
+        let high = Eight::load(channels, place.channel + first * 8 + 8);
+        for (row, vectors) in tile.iter().enumerate() {
+            let left = low.requantize(vectors[first], &bounds);
+            let right = if first + 1 < V { high.requantize(vectors[first + 1], &bounds) } else { left };
+            // SAFETY: the caller promises that these bytes are his alone.
+            let results = unsafe { output.part(start + row * place.step + first * 8, columns) };
+            store16(pack16(left, right), results);
             channels.output.look_up(results);
         }
     }
@@ -264,11 +222,10 @@ fn pack_depthwise(weights: &[i8], taps: usize) -> AlignedBytes {
 unsafe fn depthwise(task: &Taps, channels: &Channels, output: &Disjoint<u8>) {
     // SAFETY: the caller promises what is needed.
     unsafe {
-        match (task.taps.len(), channels.leaky) {
-            (9, false) => depthwise_row::<9, false>(task, channels, output),
-            (25, false) => depthwise_row::<25, false>(task, channels, output),
-            (_, false) => depthwise_row::<0, false>(task, channels, output),
-            (_, true) => depthwise_row::<0, true>(task, channels, output),
+        match task.taps.len() {
+            9 => depthwise_row::<9>(task, channels, output),
+            25 => depthwise_row::<25>(task, channels, output),
+            _ => depthwise_row::<0>(task, channels, output),
         }
     }
 }
@@ -279,11 +236,7 @@ unsafe fn depthwise(task: &Taps, channels: &Channels, output: &Disjoint<u8>) {
 ///
 /// As for [`DepthwiseKernel::run`].
 #[target_feature(enable = "avx2")]
-unsafe fn depthwise_row<const TAPS: usize, const LEAKY: bool>(
-    task: &Taps,
-    channels: &Channels,
-    output: &Disjoint<u8>,
-) {
+unsafe fn depthwise_row<const TAPS: usize>(task: &Taps, channels: &Channels, output: &Disjoint<u8>) {
     let bounds = Bounds::new(&channels.output);
     let taps = if TAPS > 0 { &task.taps[..TAPS] } else { task.taps };
     let pairs = taps.len().div_ceil(2);
@@ -325,10 +278,7 @@ unsafe fn depthwise_row<const TAPS: usize, const LEAKY: bool>(
             }
             let first_sums = _mm256_permute2x128_si256::<0x20>(even, odd);
             let second_sums = _mm256_permute2x128_si256::<0x31>(even, odd);
-            let bytes = pack16(
-                low.requantize::<LEAKY>(first_sums, &bounds),
-                high.requantize::<LEAKY>(second_sums, &bounds),
-            );
+            let bytes = pack16(low.requantize(first_sums, &bounds), high.requantize(second_sums, &bounds));
             // SAFETY: no one else uses these bytes.
             let results = unsafe { output.part(task.start + pixel * task.channels + first, here) };
             store16(bytes, results);
