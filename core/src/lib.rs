@@ -6,6 +6,7 @@
 //! - [`Scorer`]: distances to all centres and the verdict, with AVX2 or NEON where the
 //!   processor has them; [`AnchorScorer`] is the O(N) form for anchors that were never replaced
 //!   by class means.
+//! - [`FixedScorer`]: the same in whole numbers, for microcontrollers without floating point.
 //! - [`Verdict`]: the class, the rejection score, the runner-up, and known or unknown with the
 //!   reason.
 //! - [`Watch`]: raises a region only when k of its last n frames are unknown, and clears it
@@ -41,6 +42,8 @@
 //! `std`: finds out at run time whether an x86 processor has AVX2 and FMA. Without it, these
 //! are used only when the crate is compiled for them. NEON is always used on aarch64.
 //!
+//! `link`: the protocol between the runtime and the companion firmware, in `link`.
+//!
 //! # Example
 //!
 //! ```
@@ -68,7 +71,10 @@ mod anchor_scorer;
 mod centres;
 mod distance;
 mod exponential;
+mod fixed_scorer;
 mod kernel;
+#[cfg(feature = "link")]
+pub mod link;
 #[cfg(test)]
 mod reference;
 mod rejection;
@@ -78,6 +84,7 @@ mod watch;
 
 pub use anchor_scorer::{AnchorError, AnchorScorer};
 pub use centres::{Centres, CentresError};
+pub use fixed_scorer::{FRACTION_BITS, FixedCentres, FixedScorer, to_fixed};
 pub use kernel::Kernel;
 pub use rejection::{judge, rejection_scores};
 pub use scorer::{ScoreError, Scorer};

@@ -3,6 +3,7 @@
 
 mod avi;
 mod colour;
+mod embedded;
 mod ffmpeg;
 mod frame;
 mod mjpeg;
@@ -12,5 +13,6 @@ mod source;
 mod v4l2;
 mod y4m;
 
+pub use embedded::Embedded;
 pub use frame::{Frame, Skipped};
 pub use source::{CaptureError, Source, SourceOptions};

@@ -102,6 +102,11 @@ impl Pictures {
         }
     }
 
+    /// The files, in the order they are read.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.paths.len() as u64
     }

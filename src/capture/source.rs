@@ -2,6 +2,7 @@
 //! modules beside this one.
 
 use super::avi::{Avi, AviOpened};
+use super::embedded::Embedded;
 use super::ffmpeg::FfmpegPipe;
 use super::frame::{Frame, Skipped};
 use super::pictures::Pictures;
@@ -16,6 +17,8 @@ use std::time::Duration;
 pub enum Source {
     /// One picture, a folder of them, or those that a pattern names.
     Pictures(Pictures),
+    /// Pictures inside this program.
+    Embedded(Embedded),
     /// Uncompressed video.
     Y4m(Y4m),
     /// Motion JPEG in AVI.
@@ -172,6 +175,7 @@ impl Source {
     pub fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
         match self {
             Source::Pictures(pictures) => pictures.next_frame(),
+            Source::Embedded(embedded) => embedded.next_frame(),
             Source::Y4m(y4m) => y4m.next_frame(),
             Source::Avi(avi) => avi.next_frame(),
             Source::Ffmpeg(pipe) => pipe.next_frame(),
@@ -185,6 +189,7 @@ impl Source {
     pub fn frame_count(&self) -> Option<u64> {
         match self {
             Source::Pictures(pictures) => Some(pictures.count()),
+            Source::Embedded(embedded) => Some(embedded.count()),
             Source::Y4m(y4m) => y4m.frame_count(),
             Source::Avi(avi) => avi.frame_count(),
             Source::Ffmpeg(_) => None,
@@ -193,10 +198,15 @@ impl Source {
         }
     }
 
+    /// Whether frames are pictures that have nothing to do with one another.
+    pub fn is_pictures(&self) -> bool {
+        matches!(self, Source::Pictures(_) | Source::Embedded(_))
+    }
+
     /// Whether frames come by themselves and are lost when not taken in time.
     pub fn is_live(&self) -> bool {
         match self {
-            Source::Pictures(_) | Source::Y4m(_) | Source::Avi(_) => false,
+            Source::Pictures(_) | Source::Embedded(_) | Source::Y4m(_) | Source::Avi(_) => false,
             Source::Ffmpeg(pipe) => pipe.is_live(),
             #[cfg(feature = "v4l")]
             Source::Camera(_) => true,
@@ -210,7 +220,7 @@ impl Source {
             Source::Avi(avi) => avi.skipped(),
             #[cfg(feature = "v4l")]
             Source::Camera(camera) => camera.skipped(),
-            Source::Y4m(_) | Source::Ffmpeg(_) => &[],
+            Source::Embedded(_) | Source::Y4m(_) | Source::Ffmpeg(_) => &[],
         }
     }
 }

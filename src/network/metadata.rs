@@ -3,7 +3,10 @@
 //! One JSON value under the key [`METADATA_KEY`] of the ONNX `metadata_props`. This module is the
 //! data and its checks; [`super::model_file`] reads it from and writes it into a file.
 
+use super::ModelError;
+use anchorwatch_core::Centres;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The key of the block in the ONNX `metadata_props`.
 pub const METADATA_KEY: &str = "anchorwatch";
@@ -35,6 +38,73 @@ pub struct Metadata {
     pub golden: Vec<Golden>,
 }
 
+/// Larger inputs than this, on either side, are a damaged block and no network for a board.
+const LARGEST_INPUT: u32 = 4096;
+
+impl Metadata {
+    /// Reads the block and checks it.
+    ///
+    /// # Errors
+    /// If it is no JSON of the expected form, is of a newer version, or contradicts itself.
+    pub fn from_json(text: &str) -> Result<Self, ModelError> {
+        // The version first: a newer block may have any form.
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let malformed = |error: serde_json::Error| ModelError::Metadata(error.to_string());
+        let Version { version } = serde_json::from_str(text).map_err(malformed)?;
+        if version > METADATA_VERSION {
+            return Err(ModelError::NewerVersion { found: version, supported: METADATA_VERSION });
+        }
+        let metadata: Self = serde_json::from_str(text).map_err(malformed)?;
+        metadata.check()?;
+        Ok(metadata)
+    }
+
+    /// N, the number of logits of each centre.
+    pub fn logits(&self) -> usize {
+        self.centres.first().map_or(0, Vec::len)
+    }
+
+    /// The M×N centres, row after row, as the scorer takes them.
+    pub fn flat_centres(&self) -> Vec<f32> {
+        self.centres.concat()
+    }
+
+    /// Says what contradicts itself, if anything.
+    ///
+    /// # Errors
+    /// The first contradiction, for people.
+    pub fn check(&self) -> Result<(), ModelError> {
+        let wrong = |what: String| Err(ModelError::Metadata(what));
+        let (classes, logits) = (self.classes.len(), self.logits());
+        if self.centres.len() != classes {
+            return wrong(format!("it has {classes} classes, but {} class centres", self.centres.len()));
+        }
+        if let Some(row) = self.centres.iter().position(|centre| centre.len() != logits) {
+            let got = self.centres[row].len();
+            return wrong(format!("the centre of class {row} has {got} logits, the others have {logits}"));
+        }
+        if let Err(error) = Centres::new(&self.flat_centres(), logits) {
+            return wrong(error.to_string());
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = self.classes.iter().find(|name| !names.insert(*name)) {
+            return wrong(format!("the class '{twice}' is there twice"));
+        }
+        if !(self.threshold.value.is_finite() && self.threshold.value >= 0.0) {
+            return wrong(format!("the threshold is {}: calibrate the model again", self.threshold.value));
+        }
+        self.input.check()?;
+        let lengths = |golden: &Golden| golden.logits.len() == logits && golden.logits_f32.len() == logits;
+        if !self.golden.iter().all(lengths) {
+            return wrong(format!("a golden picture has not {logits} logits"));
+        }
+        Ok(())
+    }
+}
+
 /// How a picture becomes the input tensor: f32, NCHW, `(value / 255 − mean) / std` a channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputSpec {
@@ -59,6 +129,32 @@ impl InputSpec {
             Colour::Rgb | Colour::Bgr => 3,
             Colour::Grey => 1,
         }
+    }
+
+    /// Number of bytes of a prepared picture, H·W·C.
+    pub fn bytes(&self) -> usize {
+        self.width as usize * self.height as usize * self.channels()
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        let wrong = |what: String| Err(ModelError::Metadata(what));
+        let sides = 1..=LARGEST_INPUT;
+        if !sides.contains(&self.width) || !sides.contains(&self.height) {
+            return wrong(format!("the input of {}×{} pixels is none or too large", self.width, self.height));
+        }
+        let channels = self.channels();
+        if self.mean.len() != channels || self.std.len() != channels {
+            let (means, stds) = (self.mean.len(), self.std.len());
+            return wrong(format!(
+                "an input of {channels} channels needs as many means and deviations, not {means} and {stds}"
+            ));
+        }
+        if !self.mean.iter().all(|mean| mean.is_finite())
+            || !self.std.iter().all(|std| std.is_finite() && *std > 0.0)
+        {
+            return wrong("a mean or standard deviation of the input is not usable".to_string());
+        }
+        Ok(())
     }
 }
 
@@ -155,4 +251,85 @@ pub struct Golden {
     /// N logits of the network in this file as exported (in a quantized file: QDQ computed in
     /// float, see ONNX QuantizeLinear and DequantizeLinear).
     pub logits: Vec<f32>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A small block that is right.
+    pub(crate) fn example() -> Metadata {
+        Metadata {
+            version: METADATA_VERSION,
+            name: "example".into(),
+            classes: vec!["red".into(), "green".into()],
+            centres: vec![vec![5.0, 0.0], vec![0.0, 5.0]],
+            input: InputSpec {
+                width: 4,
+                height: 2,
+                colour: Colour::Rgb,
+                resize: ResizeRule::Stretch,
+                mean: vec![0.5; 3],
+                std: vec![0.25; 3],
+            },
+            threshold: Threshold {
+                value: 1.5,
+                target_tpr: 0.95,
+                measured_tpr: 0.96,
+                pictures: 100,
+                source: "made up".into(),
+            },
+            known_scores: Vec::new(),
+            training: Provenance::default(),
+            golden: Vec::new(),
+        }
+    }
+
+    fn reason(metadata: &Metadata) -> String {
+        metadata.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_block_survives_its_json() {
+        let json = serde_json::to_string(&example()).unwrap();
+        assert_eq!(Metadata::from_json(&json).unwrap(), example());
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let with = |change: fn(&mut Metadata)| {
+            let mut metadata = example();
+            change(&mut metadata);
+            reason(&metadata)
+        };
+        assert!(with(|m| m.classes.push("blue".into())).contains("3 classes, but 2 class centres"));
+        assert!(with(|m| m.centres[1].push(0.0)).contains("class 1 has 3 logits"));
+        assert!(with(|m| m.centres[1][0] = f32::NAN).contains("not finite"));
+        assert!(with(|m| m.classes[1] = "red".into()).contains("twice"));
+        assert!(with(|m| m.threshold.value = f32::NAN).contains("calibrate"));
+        assert!(with(|m| m.input.width = 0).contains("0×2"));
+        assert!(with(|m| m.input.std[1] = 0.0).contains("deviation"));
+        assert!(with(|m| m.input.mean.truncate(1)).contains("3 channels"));
+        assert!(
+            with(|m| {
+                m.classes.clear();
+                m.centres.clear();
+            })
+            .contains("at least one")
+        );
+        let golden = Golden { png: String::new(), logits_f32: vec![0.0; 2], logits: vec![0.0; 3] };
+        let mut metadata = example();
+        metadata.golden.push(golden);
+        assert!(reason(&metadata).contains("golden"));
+    }
+
+    #[test]
+    fn a_newer_version_is_told_apart_from_a_broken_block() {
+        let newer = r#"{"version": 2, "centres": "in another form"}"#;
+        let error = Metadata::from_json(newer).unwrap_err();
+        assert!(matches!(error, ModelError::NewerVersion { found: 2, supported: 1 }));
+        for broken in ["", "{}", "[1]", r#"{"version": "one"}"#, r#"{"version": 1, "name": "x"}"#] {
+            assert!(matches!(Metadata::from_json(broken), Err(ModelError::Metadata(_))), "{broken}");
+        }
+    }
 }

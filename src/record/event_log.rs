@@ -5,8 +5,7 @@
 //! aside when the log is next opened. The disk may be full: then the caller gets an error and the
 //! log is as it was before.
 
-use super::events::{Event, timestamp};
-use crate::vision::Region;
+use super::events::{Event, Phase, timestamp};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
@@ -112,16 +111,14 @@ impl EventLog {
         }
     }
 
-    /// Writes an event down. With a picture, its region is cut out and saved first, and the event
+    /// Writes an event down. A crop, the pixels of the event's region, is saved first, and the event
     /// names the file.
     ///
     /// # Errors
     /// If the disk is full or fails; the log is then as it was before.
-    pub fn record(&mut self, event: &mut Event, picture: Option<&RgbImage>) -> Result<(), RecordError> {
-        if let Some(picture) = picture {
-            let [x, y, width, height] = event.region_box;
-            let region = Region { id: event.region, x, y, width, height };
-            event.crop = Some(self.save_crop(&event.id, picture, region)?);
+    pub fn record(&mut self, event: &mut Event, crop: Option<&RgbImage>) -> Result<(), RecordError> {
+        if let Some(crop) = crop {
+            event.crop = Some(self.save_crop(event, crop)?);
         }
         let mut line = serde_json::to_vec(event).map_err(|error| RecordError::Encode(error.to_string()))?;
         line.push(b'\n');
@@ -146,13 +143,13 @@ impl EventLog {
         self.folder.join(CROPS).join(format!("{id}.{ending}"))
     }
 
-    /// The file name, relative to the folder.
-    fn save_crop(&self, id: &str, picture: &RgbImage, region: Region) -> Result<String, RecordError> {
-        if !region.is_inside(picture.width(), picture.height()) {
-            return Err(RecordError::Encode(format!("the region {region} is not inside the frame")));
-        }
-        let crop =
-            image::imageops::crop_imm(picture, region.x, region.y, region.width, region.height).to_image();
+    /// The file name, relative to the folder. What comes and goes has two crops: the frame that
+    /// raised it, and the worst.
+    fn save_crop(&self, event: &Event, crop: &RgbImage) -> Result<String, RecordError> {
+        let path = match event.phase {
+            Phase::Single | Phase::Started => self.crop_path(&event.id),
+            Phase::Finished => self.crop_path(&format!("{}-worst", event.id)),
+        };
         let mut bytes = Vec::new();
         match self.crops {
             CropFormat::Jpeg => JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).write_image(
@@ -169,7 +166,6 @@ impl EventLog {
             ),
         }
         .map_err(|error| RecordError::Encode(error.to_string()))?;
-        let path = self.crop_path(id);
         write_whole(&path, &bytes).map_err(|source| RecordError::Write { path: path.clone(), source })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(format!("{CROPS}/{name}"))
@@ -244,8 +240,8 @@ fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::events::Phase;
     use super::*;
+    use crate::vision::Region;
     use anchorwatch_core::Verdict;
     use proptest::prelude::*;
 
@@ -277,18 +273,18 @@ mod tests {
     fn events_are_appended_with_their_crops() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("new/events");
-        let picture = RgbImage::from_fn(20, 10, |x, y| image::Rgb([x as u8 * 10, y as u8 * 20, 77]));
+        let crop = RgbImage::from_fn(8, 6, |x, y| image::Rgb([x as u8 * 10, y as u8 * 20, 77]));
         let mut ids = Vec::new();
         for format in [CropFormat::Png, CropFormat::Jpeg] {
             let mut log = EventLog::open(&folder, format).unwrap();
             for _ in 0..2 {
                 let id = log.next_id(SystemTime::UNIX_EPOCH);
                 let mut event = event(&id);
-                log.record(&mut event, Some(&picture)).unwrap();
-                let crop = crate::vision::load_picture(&folder.join(event.crop.unwrap())).unwrap();
-                assert_eq!(crop.dimensions(), (8, 6));
+                log.record(&mut event, Some(&crop)).unwrap();
+                let saved = crate::vision::load_picture(&folder.join(event.crop.unwrap())).unwrap();
+                assert_eq!(saved.dimensions(), (8, 6));
                 if format == CropFormat::Png {
-                    assert_eq!(crop.get_pixel(0, 0), picture.get_pixel(2, 1));
+                    assert_eq!(saved, crop);
                 }
                 ids.push(id);
             }
@@ -303,14 +299,28 @@ mod tests {
     }
 
     #[test]
+    fn the_worst_frame_has_a_crop_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = EventLog::open(folder.path(), CropFormat::Png).unwrap();
+        let mut names = Vec::new();
+        for phase in [Phase::Started, Phase::Finished] {
+            let mut event = Event { phase, ..event("one") };
+            log.record(&mut event, Some(&RgbImage::new(8, 6))).unwrap();
+            names.push(event.crop.unwrap());
+        }
+        assert_eq!(names, ["crops/one.png", "crops/one-worst.png"]);
+        assert!(names.iter().all(|name| folder.path().join(name).exists()));
+    }
+
+    #[test]
     fn the_clock_may_start_anew_without_anything_being_overwritten() {
         let folder = tempfile::tempdir().unwrap();
-        let picture = RgbImage::new(20, 10);
+        let crop = RgbImage::new(8, 6);
         let mut ids = std::collections::BTreeSet::new();
         for _ in 0..3 {
             let mut log = EventLog::open(folder.path(), CropFormat::Jpeg).unwrap();
             let id = log.next_id(SystemTime::UNIX_EPOCH);
-            log.record(&mut event(&id), Some(&picture)).unwrap();
+            log.record(&mut event(&id), Some(&crop)).unwrap();
             assert!(ids.insert(id));
         }
     }
@@ -401,9 +411,7 @@ mod tests {
             let noise = RgbImage::from_fn(200, 200, |x, y| {
                 image::Rgb([0, 1, 2].map(|c| (x * 7919 + y * 104_729 + c * 31 * x * y) as u8))
             });
-            let mut large = event("large");
-            large.region_box = [0, 0, 200, 200];
-            assert!(log.record(&mut large, Some(&noise)).is_err());
+            assert!(log.record(&mut event("large"), Some(&noise)).is_err());
             assert_eq!(std::fs::read_dir(folder.join(CROPS)).unwrap().count(), 0);
             return;
         }

@@ -1,10 +1,12 @@
 //! What is left of what was seen: the event log with its crops ([`events`], [`event_log`]), and
-//! frames with boxes and labels drawn on them ([`annotate`]).
+//! frames with boxes and labels drawn on them ([`annotate`], [`annotated_folder`]).
 
 pub mod annotate;
+pub mod annotated_folder;
 pub mod event_log;
 pub mod events;
 
 pub use annotate::{Label, annotate};
+pub use annotated_folder::AnnotatedFolder;
 pub use event_log::{CropFormat, EventLog, RecordError};
 pub use events::{Event, Phase, Summary};

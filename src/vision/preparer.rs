@@ -5,7 +5,7 @@
 
 use super::{PictureError, Region};
 use crate::network::metadata::{Colour, InputSpec, ResizeRule};
-use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
@@ -57,6 +57,9 @@ impl Preparer {
             ImageRef::new(width, height, picture.as_raw(), PixelType::U8x3)
         }
         .map_err(|error| failed(&error))?;
+        // A picture of its own: what is beside the region does not shine into its edges.
+        let source = CroppedImage::new(&source, region.x, region.y, region.width, region.height)
+            .map_err(|error| failed(&error))?;
         let [left, top, crop_width, crop_height] = self.crop(region);
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
             left,
@@ -74,16 +77,16 @@ impl Preparer {
         Ok(&self.output)
     }
 
-    /// The part of the region that is resized: left, top, width, height.
+    /// The part of the region that is resized: left, top, width, height, from the region's corner.
     fn crop(&self, region: Region) -> [f64; 4] {
-        let [x, y, width, height] = [region.x, region.y, region.width, region.height].map(f64::from);
+        let [width, height] = [region.width, region.height].map(f64::from);
         match self.rule {
-            ResizeRule::Stretch => [x, y, width, height],
+            ResizeRule::Stretch => [0.0, 0.0, width, height],
             ResizeRule::CentreCrop => {
                 let aspect = f64::from(self.width) / f64::from(self.height);
                 let crop_width = width.min(height * aspect);
                 let crop_height = crop_width / aspect;
-                [x + (width - crop_width) / 2.0, y + (height - crop_height) / 2.0, crop_width, crop_height]
+                [(width - crop_width) / 2.0, (height - crop_height) / 2.0, crop_width, crop_height]
             }
         }
     }
@@ -144,6 +147,17 @@ mod tests {
         assert_eq!(preparer.prepare(&picture, region).unwrap(), cut.as_raw().as_slice());
         let outside = Region { id: 0, x: 20, y: 3, width: 6, height: 5 };
         assert!(preparer.prepare(&picture, outside).is_err());
+    }
+
+    #[test]
+    fn what_is_beside_a_region_does_not_shine_in() {
+        let mut picture = RgbImage::from_pixel(60, 20, Rgb([255; 3]));
+        let region = Region { id: 0, x: 20, y: 0, width: 20, height: 20 };
+        for (x, y) in (20..40).flat_map(|x| (0..20).map(move |y| (x, y))) {
+            picture.put_pixel(x, y, Rgb([0; 3]));
+        }
+        let mut preparer = Preparer::new(&spec(4, 4, Colour::Rgb, ResizeRule::Stretch));
+        assert!(preparer.prepare(&picture, region).unwrap().iter().all(|value| *value == 0));
     }
 
     #[test]

@@ -1,0 +1,246 @@
+//! Convolution as a product of matrices, without ever copying a pixel's neighbourhood together:
+//! bands of input rows are padded and brought into the form that the instructions want, and the
+//! tiles read runs of them (see [`crate::kernel`]).
+
+use alloc::vec::Vec;
+
+use super::ConvolutionSpec;
+use super::band::Bands;
+use crate::aligned::AlignedBytes;
+use crate::channels::Channels;
+use crate::disjoint::Disjoint;
+use crate::kernel::{Form, Kernel, Layout, MAX_TILE, Sums, Tile};
+use crate::workers::Workers;
+
+/// Fewer pixels than that a worker are divided by output channels instead of rows.
+const PIXELS_A_WORKER: usize = 48;
+
+/// Where the sums go.
+pub(crate) enum Target<'a> {
+    /// Requantized, to a tensor of bytes.
+    Bytes(&'a Disjoint<'a, u8>, &'a Channels),
+    /// As real numbers: with the bias, times the channel's multiplier.
+    Logits(&'a Disjoint<'a, f32>, &'a Channels),
+}
+
+/// A plan for [`super::Method::Direct`].
+pub(crate) struct Direct {
+    bands: Bands,
+    output_width: usize,
+    outputs: usize,
+    groups: usize,
+    /// Input numbers from one group to the next.
+    group_step: usize,
+    /// Where the pixels of a band begin.
+    pixels: Vec<usize>,
+    runs: Vec<usize>,
+    run: usize,
+    weights: AlignedBytes,
+    /// Bytes of one group's weights.
+    group_bytes: usize,
+}
+
+impl Direct {
+    /// The spec has been checked; the weights have the length it asks for.
+    pub(crate) fn new(spec: &ConvolutionSpec, weights: &[i8], zero_point: u8, kernel: &Kernel) -> Self {
+        let layout = &kernel.layout;
+        let mut spec = *spec;
+        if spec.kernel == [1, 1] && spec.stride == [1, 1] && spec.padding == [0; 4] {
+            // Each pixel of a 1×1 convolution is a row of its own: bands can have any number of them.
+            (spec.height, spec.width) = (spec.height * spec.width, 1);
+        }
+        let [_, output_width] = spec.output_size().unwrap_or_default();
+        let [kernel_height, kernel_width] = spec.kernel;
+        let [stride, stride_x] = spec.stride;
+        let row = (spec.padding[1] + spec.width + spec.padding[3]) * spec.channels;
+
+        // Neighbouring numbers of the band are one run.
+        let inputs = spec.channels / spec.groups;
+        let (count, length, run_step) = if spec.groups > 1 {
+            (kernel_height * kernel_width, inputs, None)
+        } else if kernel_width * spec.channels == row {
+            (1, kernel_height * row, None)
+        } else {
+            (kernel_height, kernel_width * inputs, Some(row))
+        };
+        let runs = (0..count).map(|run| match run_step {
+            Some(step) => run * step,
+            None => run / kernel_width * row + run % kernel_width * spec.channels,
+        });
+        let run = length.next_multiple_of(layout.depth);
+        // Padded runs are read beyond their end; their weights there are 0.
+        let bands = Bands::new(&spec, zero_point, layout.form, run - length);
+
+        let pixels = (0..bands.rows * output_width).map(|pixel| {
+            pixel / output_width * stride * row + pixel % output_width * stride_x * spec.channels
+        });
+
+        let shape = Shape { groups: spec.groups, inputs, spec: &spec, count, length, run };
+        let (weights, group_bytes) = pack(&shape, weights, layout);
+        Self {
+            output_width,
+            outputs: spec.outputs,
+            groups: spec.groups,
+            group_step: inputs,
+            pixels: pixels.collect(),
+            runs: runs.collect(),
+            run,
+            weights,
+            group_bytes,
+            bands,
+        }
+    }
+
+    /// See [`super::Convolution::workspace_bytes`].
+    pub(crate) fn workspace_bytes(&self, workers: usize) -> usize {
+        workers * self.bands.bytes()
+    }
+
+    /// Computes the layer; see [`super::Convolution::run`].
+    pub(crate) fn run(
+        &self,
+        kernel: &Kernel,
+        input: &[u8],
+        target: &Target,
+        room: &Disjoint<u8>,
+        workers: &Workers,
+    ) {
+        let count = workers.count();
+        let height = self.bands.output_height;
+        let blocks = (self.outputs / self.groups).div_ceil(kernel.layout.columns);
+        let mut rows = self.bands.rows;
+        let mut parts = 1;
+        if count > 1 {
+            if height * self.output_width >= count * PIXELS_A_WORKER {
+                rows = rows.min(height.div_ceil(count));
+            } else {
+                parts = count.min(blocks);
+            }
+        }
+        let size = self.bands.bytes();
+        workers.run(height.div_ceil(rows) * parts, &|job, worker| {
+            let first = job / parts * rows;
+            let here = rows.min(height - first);
+            let part = job % parts;
+            // SAFETY: each worker has its own part, and does one job at a time.
+            let room = unsafe { room.part(worker * size, size) };
+            let band = self.bands.make(input, first, here, room, kernel.convert);
+            let blocks = blocks * part / parts..blocks * (part + 1) / parts;
+            self.multiply_band(kernel, band, first, here, blocks, target);
+        });
+    }
+
+    /// Computes some blocks of the output channels of output rows `first..first + rows`.
+    fn multiply_band(
+        &self,
+        kernel: &Kernel,
+        band: &[u8],
+        first: usize,
+        rows: usize,
+        blocks: core::ops::Range<usize>,
+        target: &Target,
+    ) {
+        let layout = &kernel.layout;
+        let outputs = self.outputs / self.groups;
+        let mut sums = Buffer([0; MAX_TILE]);
+        for group in 0..self.groups {
+            let band = &band[group * self.group_step * layout.form.bytes()..];
+            for block in blocks.clone() {
+                let channel = block * layout.columns;
+                let columns = layout.block(channel, outputs);
+                let step = self.runs.len() * self.run * layout.form.bytes();
+                let start = group * self.group_bytes + channel * step;
+                let weights = &self.weights.bytes()[start..][..columns * step];
+                let valid = columns.min(outputs - channel);
+                let channel = group * outputs + channel;
+                let pixels = &self.pixels[..rows * self.output_width];
+                for (index, tile_rows) in pixels.chunks(layout.rows).enumerate() {
+                    let tile = Tile {
+                        activations: band,
+                        rows: tile_rows,
+                        runs: &self.runs,
+                        run: self.run,
+                        weights,
+                        columns,
+                    };
+                    debug_assert!(tile.is_sound(layout));
+                    // SAFETY: the instructions were available when the layer was made, and its
+                    // bands and blocks are as long as its tiles need.
+                    unsafe { (kernel.multiply)(&tile, &mut sums.0) };
+                    let pixel = first * self.output_width + index * layout.rows;
+                    let finished = Sums {
+                        sums: &sums.0,
+                        stride: columns,
+                        rows: tile_rows.len(),
+                        columns: valid,
+                        channel,
+                        start: pixel * self.outputs + channel,
+                        step: self.outputs,
+                    };
+                    match target {
+                        // SAFETY: as above; jobs differ in pixels or in blocks of channels.
+                        Target::Bytes(output, channels) => unsafe {
+                            (kernel.requantize)(&finished, channels, output);
+                        },
+                        Target::Logits(output, channels) => {
+                            // SAFETY: as above; there is only one pixel.
+                            let logits = unsafe { output.part(finished.start, valid) };
+                            for ((logit, &sum), channel) in logits.iter_mut().zip(&sums.0).zip(channel..) {
+                                let sum = sum.wrapping_add(channels.bias[channel]);
+                                *logit = sum as f32 * channels.multiplier[channel];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A tile's sums.
+#[repr(align(64))]
+struct Buffer([i32; MAX_TILE]);
+
+/// How the runs of a kernel are cut.
+struct Shape<'a> {
+    spec: &'a ConvolutionSpec,
+    groups: usize,
+    /// Input channels of a group.
+    inputs: usize,
+    /// Number of runs, their length, and their length in the band.
+    count: usize,
+    length: usize,
+    run: usize,
+}
+
+/// The weights in the layout's order (see [`crate::kernel`]), and the bytes of each group.
+fn pack(shape: &Shape, weights: &[i8], layout: &Layout) -> (AlignedBytes, usize) {
+    let [height, width] = shape.spec.kernel;
+    let outputs = shape.spec.outputs / shape.groups;
+    let bytes = layout.form.bytes();
+    let padded = (0..outputs).step_by(layout.columns).map(|first| layout.block(first, outputs));
+    let group_bytes = padded.sum::<usize>() * shape.count * shape.run * bytes;
+    let mut packed = AlignedBytes::zeroed(group_bytes * shape.groups);
+    let all = packed.bytes_mut();
+    for (output, weights) in weights.chunks_exact(shape.inputs * height * width).enumerate() {
+        let (group, output) = (output / outputs, output % outputs);
+        let first = output / layout.columns * layout.columns;
+        let columns = layout.block(first, outputs);
+        let block = group * group_bytes + first * shape.count * shape.run * bytes;
+        for (index, position) in (0..shape.count * shape.length).map(|index| {
+            let run = index / shape.length;
+            (index, run * shape.run + index % shape.length)
+        }) {
+            // In the band: kernel row, kernel column, channel.
+            let (tap, channel) = (index / shape.inputs, index % shape.inputs);
+            let weight = weights[channel * height * width + tap];
+            let place =
+                (position / layout.depth * columns + output - first) * layout.depth + position % layout.depth;
+            match layout.form {
+                Form::I16 => all[block + place * 2..][..2].copy_from_slice(&i16::from(weight).to_ne_bytes()),
+                Form::U8 | Form::I8 => all[block + place] = weight as u8,
+            }
+        }
+    }
+    (packed, group_bytes)
+}

@@ -1,0 +1,34 @@
+//! Exact int8 layers.
+#![no_std]
+
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+mod addition;
+mod aligned;
+mod channels;
+mod convolution;
+mod dense;
+mod disjoint;
+mod isa;
+mod kernel;
+mod picture;
+mod pooling;
+mod quantization;
+#[cfg(test)]
+mod reference;
+mod scalar;
+mod workers;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use addition::Addition;
+pub use aligned::Workspace;
+pub use convolution::{Convolution, ConvolutionSpec, Method};
+pub use dense::{Dense, DenseSpec};
+pub use isa::{Isa, IsaError};
+pub use picture::PixelTables;
+pub use pooling::{GlobalAveragePool, MaxPool};
+pub use quantization::{Activation, Quantization, Requantization, SpecError, flip_sign};
+pub use workers::Workers;

@@ -1,0 +1,3 @@
+//! The versions for x86-64.
+
+pub(crate) mod avx2;

@@ -1,0 +1,8 @@
+#!/bin/sh
+# From a fresh machine (Debian, a Rust toolchain) to the first verdicts: installs what the build
+# needs, builds anchorwatch, and runs the embedded model on the sample frames. Further arguments
+# go to `anchorwatch run`.
+set -eu
+cd "$(dirname "$0")/.."
+scripts/install-packages.sh
+exec cargo run --release --bin anchorwatch -- run --demo "$@"

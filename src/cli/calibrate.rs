@@ -1,0 +1,145 @@
+//! `anchorwatch calibrate`: a new threshold from pictures of the place where the model is used.
+
+use super::exit::UsageError;
+use super::judge_pictures::{judge_pictures, tell_unusable, usual_threads};
+use super::{class_folders, terminal};
+use crate::evaluate::threshold_for_tpr;
+use crate::network::metadata::{ClassScores, Threshold};
+use crate::network::{Model, ModelFile};
+use anyhow::bail;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Fit a model's threshold to new pictures of its classes
+///
+/// Another camera or light moves the scores. This judges pictures of known objects, taken where the
+/// model will be used, and writes a copy of the model with the threshold that accepts the chosen
+/// share of them. Nothing else in it changes but the scores that 'inspect' lists.
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// The model file
+    model: PathBuf,
+
+    /// Pictures of known classes, not used in training: DIR/<class>/*, named as in the model
+    #[arg(long, value_name = "DIR")]
+    known: PathBuf,
+
+    /// The share of known pictures to accept, its true-positive rate, between 0 and 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    tpr: f64,
+
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// Judge so many pictures at a time [default: as many as there are processors]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<std::num::NonZeroUsize>,
+}
+
+pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
+    if !(args.tpr > 0.0 && args.tpr < 1.0) {
+        return Err(UsageError("--tpr must be between 0 and 1, such as 0.95".to_string()).into());
+    }
+    let mut file = ModelFile::read(&args.model)?;
+    let model = Model::load(&args.model)?;
+    let classes = &model.metadata().classes;
+    let known = class_folders::known(&args.known, classes)?;
+    let files: Vec<&Path> = known.iter().flatten().map(PathBuf::as_path).collect();
+    let threads = args.threads.map_or_else(usual_threads, std::num::NonZeroUsize::get);
+    let (verdicts, unusable) = judge_pictures(&model, &files, threads)?;
+    tell_unusable(&unusable)?;
+
+    let mut verdicts = verdicts.into_iter();
+    let (mut scores, mut statistics) = (Vec::new(), Vec::new());
+    for (class, files) in known.iter().enumerate() {
+        let judged: Vec<_> = verdicts.by_ref().take(files.len()).flatten().collect();
+        let right = judged.iter().filter(|verdict| verdict.class == Some(class)).count();
+        let of_class: Vec<f32> = judged.iter().map(|verdict| verdict.score).collect();
+        if !of_class.is_empty() {
+            statistics.push(class_scores(&classes[class], &of_class, right));
+        }
+        scores.extend(of_class);
+    }
+    let needed = pictures_needed(args.tpr);
+    if scores.len() < needed {
+        bail!(
+            "{} usable pictures are too few: to place {} % of them on one side takes at least {needed}",
+            scores.len(),
+            percent(args.tpr)
+        );
+    }
+    let value = threshold_for_tpr(&scores, args.tpr);
+    if !(value.is_finite() && value > 0.0) {
+        bail!("the threshold would be {value}: the network gives no usable numbers for these pictures");
+    }
+    let accepted = scores.iter().filter(|score| **score <= value).count();
+    let old = file.metadata.threshold.value;
+    file.metadata.threshold = Threshold {
+        value,
+        target_tpr: args.tpr as f32,
+        measured_tpr: accepted as f32 / scores.len() as f32,
+        pictures: scores.len(),
+        source: format!("anchorwatch {} calibrate", env!("CARGO_PKG_VERSION")),
+    };
+    // Classes without pictures keep what they had.
+    file.metadata.known_scores.retain(|old| statistics.iter().all(|new| new.class != old.class));
+    file.metadata.known_scores.extend(statistics);
+    file.metadata.known_scores.sort_by_key(|scores| classes.iter().position(|class| *class == scores.class));
+    file.write(&args.output)?;
+    terminal::print_line(&format!(
+        "threshold {old:.4} → {value:.4}: accepts {} of {} pictures of known objects ({} %)\nwritten to {}",
+        accepted,
+        scores.len(),
+        percent(accepted as f64 / scores.len() as f64),
+        args.output.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn percent(share: f64) -> f64 {
+    (share * 1000.0).round() / 10.0
+}
+
+/// With fewer, the quantile would be the outermost picture itself.
+fn pictures_needed(tpr: f64) -> usize {
+    // 1 − 0.95 is a little more than 0.05.
+    ((1.0 / (1.0 - tpr) - 1e-6).ceil() as usize).max(20)
+}
+
+/// Of at least one score.
+fn class_scores(class: &str, scores: &[f32], right: usize) -> ClassScores {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let count = scores.len() as f64;
+    let mean = scores.iter().copied().map(f64::from).sum::<f64>() / count;
+    let variance = scores.iter().map(|&score| (f64::from(score) - mean).powi(2)).sum::<f64>() / count;
+    let quantile = |share: f64| sorted[((share * count).ceil() as usize).clamp(1, scores.len()) - 1];
+    ClassScores {
+        class: class.to_string(),
+        pictures: scores.len(),
+        accuracy: right as f32 / scores.len() as f32,
+        mean: mean as f32,
+        std: variance.sqrt() as f32,
+        quantiles: [0.05, 0.25, 0.5, 0.75, 0.95].map(quantile),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_by_hand() {
+        let scores = class_scores("dog", &[4.0, 2.0, 1.0, 3.0], 3);
+        assert_eq!((scores.pictures, scores.accuracy, scores.mean), (4, 0.75, 2.5));
+        assert!((scores.std - 1.25f32.sqrt()).abs() < 1e-6);
+        assert_eq!(scores.quantiles, [1.0, 1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn the_rarer_the_rejection_the_more_pictures_are_needed() {
+        assert_eq!([0.5, 0.9, 0.95, 0.99].map(pictures_needed), [20, 20, 20, 100]);
+    }
+}

@@ -1,0 +1,31 @@
+//! The demo: a few pictures inside the program, some of classes that the default model knows, some
+//! of other things. `models/samples/README.md` says where they come from.
+
+use crate::capture::{Embedded, Source};
+use crate::network::Metadata;
+
+/// Name and file of each picture. The folder says what is true.
+static PICTURES: &[(&str, &[u8])] = &[];
+
+/// What is printed when it is over.
+pub const AFTERWARDS: &str = "
+Each line is a picture and its verdict. The number is how far the picture is from everything the
+model was trained on: up to 1.0 is known, above it is unknown.
+
+Next: anchorwatch run --source DIR       your own pictures, with this model
+      anchorwatch run --source DIR --annotate OUT     the same, with the verdict drawn on each
+      anchorwatch --help                 everything else";
+
+/// The pictures as a source.
+pub fn source() -> Source {
+    Source::Embedded(Embedded::new(PICTURES))
+}
+
+/// What is printed before the verdicts.
+pub fn introduction(metadata: &Metadata) -> String {
+    format!(
+        "The model was trained on {}. In the pictures under known/ there are such things,
+in those under unknown/ there is something that it has never seen.\n",
+        metadata.classes.join(", ")
+    )
+}

@@ -1,0 +1,42 @@
+//! How the program ends: error messages and exit codes.
+
+use crate::network::ModelError;
+use crate::pipeline::RunError;
+use std::process::ExitCode;
+
+/// Something that starting again will not change.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// It failed.
+const FAILURE: u8 = 1;
+/// Wrong usage, configuration or model file; what clap uses too.
+const USAGE: u8 = 2;
+/// `inspect --verify`: this device computes something else.
+pub const DIFFERENT: u8 = 3;
+
+/// Prints an error, if there is one; the exit code.
+pub fn code(result: anyhow::Result<ExitCode>) -> ExitCode {
+    let error = match result {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    if is_broken_pipe(&error) {
+        // Whoever read the output (`| head`) has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    log::error!("{error:#}");
+    let usage = error.is::<UsageError>()
+        || error.downcast_ref::<ModelError>().is_some_and(|error| !matches!(error, ModelError::Write { .. }));
+    ExitCode::from(if usage { USAGE } else { FAILURE })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let output = match error.downcast_ref::<RunError>() {
+        Some(RunError::Show(output)) => Some(output),
+        Some(_) => None,
+        None => error.downcast_ref::<std::io::Error>(),
+    };
+    output.is_some_and(|output| output.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,95 @@
+//! Judges many picture files, in several threads, behind a progress bar.
+
+use super::terminal::{print_message, progress_bar};
+use crate::network::{Judge, Model};
+use crate::vision::{Region, load_picture};
+use anchorwatch_core::Verdict;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// A picture that could not be used.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Unusable {
+    /// The file.
+    pub path: PathBuf,
+    /// The reason.
+    pub why: String,
+}
+
+/// As many threads as there are processors.
+pub fn usual_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Judges each picture as a whole, as in training. The verdicts are in the order of the pictures,
+/// `None` for those that cannot be used.
+pub fn judge_pictures(
+    model: &Model,
+    pictures: &[&Path],
+    threads: usize,
+) -> anyhow::Result<(Vec<Option<Verdict>>, Vec<Unusable>)> {
+    let bar = progress_bar(pictures.len() as u64, "judging");
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let unusable = Mutex::new(Vec::new());
+    let work = || -> anyhow::Result<Vec<(usize, Verdict)>> {
+        let mut judge = Judge::new(model)?;
+        let mut verdicts = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = pictures.get(at) else { break };
+            match load_picture(path) {
+                Ok(picture) => {
+                    let (width, height) = picture.dimensions();
+                    verdicts.push((at, judge.judge(&picture, Region::whole(width, height))?.verdict));
+                }
+                Err(why) => {
+                    let mut unusable = unusable.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    unusable.push(Unusable { path: path.to_path_buf(), why: why.to_string() });
+                }
+            }
+            bar.inc(1);
+        }
+        Ok(verdicts)
+    };
+    let results: Vec<anyhow::Result<_>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads.clamp(1, pictures.len().max(1)))
+            .map(|_| {
+                scope.spawn(|| {
+                    let result = work();
+                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                    result
+                })
+            })
+            .collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    bar.finish_and_clear();
+    let mut verdicts = vec![None; pictures.len()];
+    for result in results {
+        for (at, verdict) in result? {
+            verdicts[at] = Some(verdict);
+        }
+    }
+    let mut unusable = unusable.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    unusable.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok((verdicts, unusable))
+}
+
+/// Names the pictures that could not be used, on standard error.
+pub fn tell_unusable(unusable: &[Unusable]) -> std::io::Result<()> {
+    const MOST_REASONS: usize = 20;
+    if unusable.is_empty() {
+        return Ok(());
+    }
+    print_message(&format!("{} of the pictures cannot be used and were left out:", unusable.len()))?;
+    for picture in unusable.iter().take(MOST_REASONS) {
+        print_message(&format!("  {}", picture.why))?;
+    }
+    match unusable.len().saturating_sub(MOST_REASONS) {
+        0 => Ok(()),
+        more => print_message(&format!("  and {more} more")),
+    }
+}

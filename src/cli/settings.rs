@@ -1,0 +1,364 @@
+//! The settings of `run`, in layers: flags go before environment variables, these before the one
+//! configuration file, and that before the defaults. One struct is all of them, so that every key
+//! of the file is a flag and has a variable.
+
+use super::exit::UsageError;
+use crate::capture::SourceOptions;
+use crate::record::CropFormat;
+use crate::vision::RegionRule;
+use anchorwatch_core::WatchConfig;
+use anyhow::Context;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::fmt::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What can be set.
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[command(next_help_heading = "What to look at")]
+pub struct Settings {
+    /// A picture, a folder, a pattern such as 'DIR/*.jpg', a video, or a camera such as /dev/video0
+    ///
+    /// Folders are read with all below them. Y4M and MJPEG-AVI videos are read by this program
+    /// itself; other videos, and streams such as rtsp://…, need the program ffmpeg.
+    #[arg(short, long, env = "ANCHORWATCH_SOURCE", hide_env_values = true)]
+    pub source: Option<String>,
+
+    /// Which parts of a frame are judged: frame (all of it), centre (the largest square), grid:3x2
+    /// (columns × rows), or box:x,y,width,height;… in pixels
+    #[arg(long, env = "ANCHORWATCH_REGION", value_name = "RULE", default_value_t = Settings::default().region)]
+    #[serde(with = "as_text")]
+    pub region: RegionRule,
+
+    /// The size to ask a camera for, such as 1280x720; it may answer with another
+    #[arg(long, env = "ANCHORWATCH_CAMERA_SIZE", value_name = "WxH")]
+    pub camera_size: Option<CameraSize>,
+
+    /// Seconds after which a camera that gives no frame counts as gone
+    #[arg(
+        long, env = "ANCHORWATCH_FRAME_TIMEOUT", value_name = "SECONDS",
+        default_value_t = Settings::default().frame_timeout
+    )]
+    pub frame_timeout: f64,
+
+    /// The model file; without it, the default model inside this program
+    #[arg(short, long, env = "ANCHORWATCH_MODEL", value_name = "FILE", help_heading = "Known or unknown")]
+    pub model: Option<PathBuf>,
+
+    /// Reject above this score, instead of the model's own threshold ('inspect' shows it); smaller
+    /// means that more is unknown
+    #[arg(
+        long,
+        env = "ANCHORWATCH_THRESHOLD",
+        value_name = "SCORE",
+        help_heading = "Known or unknown",
+        allow_negative_numbers = true
+    )]
+    pub threshold: Option<f64>,
+
+    /// An event starts when so many of the last so many frames of a video or camera are unknown
+    #[arg(
+        long, env = "ANCHORWATCH_RAISE", value_name = "K/N", help_heading = "Known or unknown",
+        default_value_t = Settings::default().raise
+    )]
+    pub raise: KOfN,
+
+    /// It ends when so many of the last so many are calm again
+    #[arg(
+        long, env = "ANCHORWATCH_CLEAR", value_name = "K/N", help_heading = "Known or unknown",
+        default_value_t = Settings::default().clear
+    )]
+    pub clear: KOfN,
+
+    /// A frame is calm up to this share of the threshold
+    #[arg(
+        long, env = "ANCHORWATCH_CLEAR_RATIO", value_name = "SHARE", help_heading = "Known or unknown",
+        default_value_t = Settings::default().clear_ratio
+    )]
+    pub clear_ratio: f64,
+
+    /// Keep what is unknown in this folder: events.jsonl, one line an event, and its picture in
+    /// crops/
+    #[arg(short, long, env = "ANCHORWATCH_EVENTS", value_name = "DIR", help_heading = "What to keep")]
+    pub events: Option<PathBuf>,
+
+    /// How the pictures of events are saved
+    #[arg(
+        long, env = "ANCHORWATCH_CROPS", value_name = "FORMAT", help_heading = "What to keep",
+        default_value_t = Settings::default().crops, value_enum
+    )]
+    pub crops: Crops,
+
+    /// Write every judged frame with boxes and labels into this folder
+    #[arg(short, long, env = "ANCHORWATCH_ANNOTATE", value_name = "DIR", help_heading = "What to keep")]
+    pub annotate: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let watch = WatchConfig::default();
+        Self {
+            source: None,
+            region: RegionRule::Frame,
+            camera_size: None,
+            frame_timeout: SourceOptions::default().frame_timeout.as_secs_f64(),
+            model: None,
+            threshold: None,
+            raise: KOfN { k: watch.raise_k, n: watch.raise_n },
+            clear: KOfN { k: watch.clear_k, n: watch.clear_n },
+            clear_ratio: 0.9,
+            events: None,
+            crops: Crops::Jpeg,
+            annotate: None,
+        }
+    }
+}
+
+impl Settings {
+    /// When events start and end.
+    pub fn watch(&self) -> WatchConfig {
+        WatchConfig {
+            raise_k: self.raise.k,
+            raise_n: self.raise.n,
+            clear_k: self.clear.k,
+            clear_n: self.clear.n,
+            clear_ratio: self.clear_ratio as f32,
+        }
+    }
+
+    /// What is asked of the source.
+    pub fn source_options(&self) -> SourceOptions {
+        SourceOptions {
+            camera_size: self.camera_size.map(|size| (size.width, size.height)),
+            frame_timeout: Duration::from_secs_f64(self.frame_timeout),
+        }
+    }
+
+    /// Puts these flags and variables over the configuration file.
+    pub fn over_file(self, matches: &ArgMatches, file: Option<&Path>) -> anyhow::Result<Layers> {
+        let file = match file {
+            Some(path) => Some(path.to_path_buf()),
+            None => usual_files().into_iter().find(|path| path.exists()),
+        };
+        let mut table = toml::Table::try_from(&self)?;
+        let mut from_file = toml::Table::new();
+        if let Some(path) = &file {
+            from_file = read_file(path)?;
+            for (key, value) in &from_file {
+                if !is_given(matches, key) {
+                    table.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        let settings: Settings = table.try_into()?;
+        settings.check()?;
+        Ok(Layers { origins: Origins { matches: matches.clone(), from_file }, settings, file })
+    }
+
+    fn check(&self) -> Result<(), UsageError> {
+        let fails = |key: &str, what: &str| Err(UsageError(format!("'{key}' {what}")));
+        if self.threshold.is_some_and(|value| !(value > 0.0 && value <= f64::from(f32::MAX))) {
+            return fails("threshold", "must be above 0");
+        }
+        if !(0.001..=86_400.0).contains(&self.frame_timeout) {
+            return fails("frame-timeout", "must be between 0.001 and 86400 seconds");
+        }
+        if !(self.clear_ratio > 0.0 && self.clear_ratio <= 1.0) {
+            return fails("clear-ratio", "must be above 0 and up to 1");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a flag or variable sets this key.
+fn is_given(matches: &ArgMatches, key: &str) -> bool {
+    let source = matches.value_source(&key.replace('-', "_"));
+    matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+}
+
+/// Where the configuration file is looked for; the first that exists counts.
+fn usual_files() -> Vec<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
+    let mut files: Vec<_> = home.map(|home| home.join("anchorwatch/config.toml")).into_iter().collect();
+    files.push(PathBuf::from("/etc/anchorwatch/config.toml"));
+    files
+}
+
+/// A configuration file's keys, checked.
+fn read_file(path: &Path) -> anyhow::Result<toml::Table> {
+    let named = || format!("configuration file '{}'", path.display());
+    let text =
+        std::fs::read_to_string(path).map_err(|error| UsageError(error.to_string())).with_context(named)?;
+    let wrong = |error: toml::de::Error| UsageError(error.to_string().trim_end().to_string());
+    let settings: Settings = toml::from_str(&text).map_err(wrong).with_context(named)?;
+    settings.check().with_context(named)?;
+    toml::from_str(&text).map_err(wrong).with_context(named)
+}
+
+/// Says which variables look like settings and are none: a misspelt one would have no effect.
+pub fn warn_of_unknown_variables(program: &Command) {
+    let commands = std::iter::once(program).chain(program.get_subcommands());
+    let known: Vec<_> = commands.flat_map(Command::get_arguments).filter_map(|arg| arg.get_env()).collect();
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ANCHORWATCH_") && !known.contains(&name.as_os_str()) {
+            log::warn!("the environment variable {} has no meaning here", name.to_string_lossy());
+        }
+    }
+}
+
+/// Settings with where they come from.
+#[derive(Debug)]
+pub struct Layers {
+    /// What is in effect.
+    pub settings: Settings,
+    /// The configuration file, if there is one.
+    file: Option<PathBuf>,
+    origins: Origins,
+}
+
+#[derive(Debug)]
+struct Origins {
+    matches: ArgMatches,
+    from_file: toml::Table,
+}
+
+impl Origins {
+    fn of(&self, key: &str) -> &'static str {
+        match self.matches.value_source(&key.replace('-', "_")) {
+            Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) => "environment",
+            _ if self.from_file.contains_key(key) => "file",
+            _ => "default",
+        }
+    }
+}
+
+impl Layers {
+    /// A configuration file that says the same.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
+        let mut text = match &self.file {
+            Some(path) => format!("# configuration file: {}\n", path.display()),
+            None => "# no configuration file\n".to_string(),
+        };
+        for (key, value) in toml::Table::try_from(&self.settings)? {
+            let line = format!("{key} = {value}");
+            writeln!(text, "{line:<40} # {}", self.origins.of(&key))?;
+        }
+        Ok(text)
+    }
+}
+
+/// "k of n", written `3/5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KOfN {
+    /// At least so many …
+    pub k: u8,
+    /// … of so many.
+    pub n: u8,
+}
+
+impl FromStr for KOfN {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers =
+            text.split_once('/').and_then(|(k, n)| Some((k.trim().parse().ok()?, n.trim().parse().ok()?)));
+        match numbers {
+            Some((k, n)) if (1..=64).contains(&n) && (1..=n).contains(&k) => Ok(Self { k, n }),
+            _ => Err(format!("'{text}' is not K/N, such as 3/5, with 1 ≤ K ≤ N ≤ 64")),
+        }
+    }
+}
+
+impl fmt::Display for KOfN {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.k, self.n)
+    }
+}
+
+/// Width and height, written `640x480`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CameraSize {
+    width: u32,
+    height: u32,
+}
+
+impl FromStr for CameraSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text
+            .split_once('x')
+            .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+        match numbers {
+            Some((width, height)) if width > 0 && height > 0 => Ok(Self { width, height }),
+            _ => Err(format!("'{text}' is not a size such as 640x480")),
+        }
+    }
+}
+
+impl fmt::Display for CameraSize {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}x{}", self.width, self.height)
+    }
+}
+
+macro_rules! text_in_files {
+    ($($kind:ty),*) => {$(
+        impl TryFrom<String> for $kind {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl From<$kind> for String {
+            fn from(value: $kind) -> Self {
+                value.to_string()
+            }
+        }
+    )*};
+}
+
+text_in_files!(KOfN, CameraSize);
+
+/// How the pictures of events are saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Crops {
+    /// Small
+    Jpeg,
+    /// Lossless, some five times as large
+    Png,
+}
+
+impl From<Crops> for CropFormat {
+    fn from(crops: Crops) -> Self {
+        match crops {
+            Crops::Jpeg => CropFormat::Jpeg,
+            Crops::Png => CropFormat::Png,
+        }
+    }
+}
+
+/// A region rule as text.
+mod as_text {
+    use super::RegionRule;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(rule: &RegionRule, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(rule)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RegionRule, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,334 @@
+//! A model made ready to run with tract, and the sessions that run it.
+
+use super::layers::{self, LayerReport};
+use super::model_file::{digest, in_file, read_bytes};
+use super::{Metadata, ModelError, ModelFile, guard};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use tract_onnx::pb::{GraphProto, tensor_shape_proto::dimension::Value as Dimension, type_proto};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::plan::SimpleState;
+
+/// The default model, made by the trainer: `models/CARD.md` says from what and how.
+static EMBEDDED: &[u8] = include_bytes!("../../models/default.onnx");
+
+/// A model ready to run. Cheap to clone; each thread makes a [`Session`] of its own.
+#[derive(Clone)]
+pub struct Model {
+    metadata: Arc<Metadata>,
+    id: String,
+    layers: Arc<[LayerReport]>,
+    plan: Arc<TypedSimplePlan>,
+}
+
+impl Model {
+    /// Reads a model file and makes it ready.
+    ///
+    /// # Errors
+    /// If the file cannot be read or used; the message names it and says what to do.
+    pub fn load(path: &Path) -> Result<Self, ModelError> {
+        Self::decode(&read_bytes(path)?).map_err(|why| in_file(path, why))
+    }
+
+    /// The same from bytes in memory.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
+        Self::new(&ModelFile::decode(bytes)?, digest(bytes))
+    }
+
+    /// The default model that is part of the program.
+    ///
+    /// # Errors
+    /// If the program was built without one.
+    pub fn embedded() -> Result<Self, ModelError> {
+        if EMBEDDED.is_empty() {
+            return Err(ModelError::NotEmbedded);
+        }
+        Self::decode(EMBEDDED)
+    }
+
+    /// Makes a model ready that is not on the disk.
+    ///
+    /// # Errors
+    /// If its block contradicts itself, or the network cannot be run.
+    pub fn from_file(file: &ModelFile) -> Result<Self, ModelError> {
+        Self::new(file, digest(&file.encode()?))
+    }
+
+    fn new(file: &ModelFile, id: String) -> Result<Self, ModelError> {
+        let metadata = &file.metadata;
+        let graph = file.onnx.graph.as_ref().ok_or_else(|| ModelError::NotOnnx("it has no graph".into()))?;
+        check_graph(graph, metadata)?;
+        let input = &metadata.input;
+        let shape = [1, input.channels(), input.height as usize, input.width as usize];
+        let model = guard::catch("reading the network", || {
+            let model = tract_onnx::onnx().model_for_proto_model(&file.onnx)?;
+            model.with_input_fact(0, f32::fact(shape).into())?.into_typed()?.into_decluttered()
+        })?;
+        let output = model.output_fact(0).map_err(|error| guard::failed("reading the network", error))?;
+        let (found, logits) = (format!("{:?}", output.shape), metadata.logits());
+        if output.shape.as_concrete().is_none_or(|shape| shape.iter().product::<usize>() != logits) {
+            let what = format!("the network's output is {found}, and the class centres have {logits} logits");
+            return Err(ModelError::Shape(what));
+        }
+        if output.datum_type != f32::datum_type() {
+            return Err(ModelError::Shape(format!("the network gives {:?}, not f32", output.datum_type)));
+        }
+        let layers = guard::catch("reading the network", || layers::reports(&model))?;
+        let plan = guard::catch("preparing the network", || model.into_optimized()?.into_runnable())?;
+        Ok(Self { metadata: Arc::new(metadata.clone()), id, layers: layers.into(), plan })
+    }
+
+    /// Classes, centres, threshold, input: everything beside the network.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The model's name in logs: the first 12 hexadecimal digits of its file's SHA-256.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The nodes of the network, in the order they run.
+    pub fn layers(&self) -> &[LayerReport] {
+        &self.layers
+    }
+
+    /// A session for one thread.
+    ///
+    /// # Errors
+    /// If tract cannot set the network up.
+    pub fn session(&self) -> Result<Session, ModelError> {
+        let state = self.plan.spawn().map_err(|error| guard::failed("preparing the network", error))?;
+        let input = &self.metadata.input;
+        let tables = input
+            .mean
+            .iter()
+            .zip(&input.std)
+            .map(|(mean, std)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std));
+        Ok(Session {
+            state,
+            tables: tables.collect(),
+            shape: [1, input.channels(), input.height as usize, input.width as usize],
+            logits: vec![0.0; self.metadata.logits()],
+        })
+    }
+}
+
+/// Runs a network, one picture after another.
+pub struct Session {
+    state: SimpleState<TypedFact, Box<dyn TypedOp>>,
+    /// Of each channel, the input value that each byte becomes.
+    tables: Vec<[f32; 256]>,
+    /// Batch, channels, height, width.
+    shape: [usize; 4],
+    logits: Vec<f32>,
+}
+
+impl Session {
+    /// The N logits of a picture given as H×W×C bytes of the input's size, as
+    /// [`Preparer`](crate::vision::Preparer) makes them.
+    ///
+    /// # Errors
+    /// If the number of bytes is not that of the input, or the network fails.
+    pub fn logits(&mut self, pixels: &[u8]) -> Result<&[f32], ModelError> {
+        let [_, channels, height, width] = self.shape;
+        let area = height * width;
+        if pixels.len() != area * channels {
+            return Err(ModelError::Pixels { expected: area * channels, got: pixels.len() });
+        }
+        let running = "running the network";
+        let mut planes = vec![0.0f32; pixels.len()];
+        for (channel, (plane, table)) in planes.chunks_exact_mut(area).zip(&self.tables).enumerate() {
+            for (value, pixel) in plane.iter_mut().zip(pixels.chunks_exact(channels)) {
+                *value = table[usize::from(pixel[channel])];
+            }
+        }
+        let failed = |error| guard::failed(running, error);
+        let input = Tensor::from_shape(&self.shape, &planes).map_err(failed)?;
+        let outputs = guard::catch(running, || self.state.run(tvec!(input.into_tvalue())))?;
+        let output = outputs[0].try_as_plain_ram().map_err(failed)?;
+        self.logits.copy_from_slice(output.as_slice::<f32>().map_err(failed)?);
+        Ok(&self.logits)
+    }
+}
+
+/// What tract would panic on or not complain about.
+fn check_graph(graph: &GraphProto, metadata: &Metadata) -> Result<(), ModelError> {
+    let initializers: BTreeSet<&str> = graph.initializer.iter().map(|tensor| &*tensor.name).collect();
+    let inputs: Vec<_> = graph.input.iter().filter(|input| !initializers.contains(&*input.name)).collect();
+    let [input] = &inputs[..] else {
+        let count = inputs.len();
+        return Err(ModelError::Shape(format!("the network must have one input, and has {count}")));
+    };
+    let [output] = &graph.output[..] else {
+        let count = graph.output.len();
+        return Err(ModelError::Shape(format!("the network must have one output, and has {count}")));
+    };
+    let made = graph.node.iter().flat_map(|node| &node.output).any(|name| *name == output.name);
+    if !made {
+        return Err(ModelError::Network(format!("no node computes its output '{}'", output.name)));
+    }
+    let spec = &metadata.input;
+    let expected = [spec.channels(), spec.height as usize, spec.width as usize];
+    let shape = input.r#type.as_ref().and_then(|kind| match kind.value.as_ref()? {
+        type_proto::Value::TensorType(tensor) => tensor.shape.as_ref(),
+    });
+    let Some(shape) = shape else { return Ok(()) };
+    let found: Vec<Option<i64>> = shape
+        .dim
+        .iter()
+        .map(|dimension| match dimension.value {
+            Some(Dimension::DimValue(value)) if value > 0 => Some(value),
+            _ => None,
+        })
+        .collect();
+    let fits = found.len() == 4
+        && found[1..]
+            .iter()
+            .zip(expected)
+            .all(|(found, expected)| found.is_none_or(|found| found == expected as i64));
+    if fits {
+        return Ok(());
+    }
+    let found: Vec<String> = found.iter().map(|found| found.map_or("?".into(), |n| n.to_string())).collect();
+    let [channels, height, width] = expected;
+    Err(ModelError::Shape(format!(
+        "the network's input is {}, and the block says ?×{channels}×{height}×{width} (batch, channels, height, width)",
+        found.join("×")
+    )))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::metadata::METADATA_VERSION;
+    use super::super::metadata::tests::example;
+    use super::*;
+    use tract_onnx::pb::*;
+
+    fn tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+        TensorProto {
+            name: name.into(),
+            dims: dims.to_vec(),
+            data_type: tensor_proto::DataType::Float as i32,
+            float_data: values.to_vec(),
+            ..Default::default()
+        }
+    }
+
+    fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
+        let dim = dims.iter().map(|&size| tensor_shape_proto::Dimension {
+            value: Some(Dimension::DimValue(size)),
+            ..Default::default()
+        });
+        let tensor = type_proto::Tensor {
+            elem_type: tensor_proto::DataType::Float as i32,
+            shape: Some(TensorShapeProto { dim: dim.collect() }),
+        };
+        ValueInfoProto {
+            name: name.into(),
+            r#type: Some(TypeProto {
+                value: Some(type_proto::Value::TensorType(tensor)),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    fn node(kind: &str, inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto {
+            op_type: kind.into(),
+            name: output.into(),
+            input: inputs.iter().map(|name| name.to_string()).collect(),
+            output: vec![output.into()],
+            ..Default::default()
+        }
+    }
+
+    /// A network whose two logits are 10 times the mean red and the mean green of a 4×2 picture.
+    pub(crate) fn colours() -> ModelFile {
+        let graph = GraphProto {
+            name: "colours".into(),
+            node: vec![
+                node("GlobalAveragePool", &["pixels"], "mean"),
+                node("Flatten", &["mean"], "flat"),
+                node("Gemm", &["flat", "weights", "bias"], "logits"),
+            ],
+            initializer: vec![
+                tensor("weights", &[3, 2], &[10.0, 0.0, 0.0, 10.0, 0.0, 0.0]),
+                tensor("bias", &[2], &[0.0, 0.0]),
+            ],
+            input: vec![value("pixels", &[1, 3, 2, 4])],
+            output: vec![value("logits", &[1, 2])],
+            ..Default::default()
+        };
+        let mut metadata = example();
+        metadata.centres = vec![vec![10.0, 0.0], vec![0.0, 10.0]];
+        metadata.input.mean = vec![0.0; 3];
+        metadata.input.std = vec![1.0; 3];
+        assert_eq!(metadata.version, METADATA_VERSION);
+        let opset = OperatorSetIdProto { version: 13, ..Default::default() };
+        let onnx =
+            ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..Default::default() };
+        ModelFile { onnx, metadata }
+    }
+
+    fn reason(change: impl FnOnce(&mut ModelFile)) -> String {
+        let mut file = colours();
+        change(&mut file);
+        match Model::from_file(&file) {
+            Ok(_) => panic!("it was taken"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn graph(file: &mut ModelFile) -> &mut GraphProto {
+        file.onnx.graph.as_mut().unwrap()
+    }
+
+    #[test]
+    fn logits_are_those_of_the_network() {
+        let model = Model::from_file(&colours()).unwrap();
+        assert_eq!(model.id().len(), 12);
+        let mut session = model.session().unwrap();
+        let mut pixels = [255, 51, 0].repeat(8);
+        let logits = session.logits(&pixels).unwrap();
+        assert!((logits[0] - 10.0).abs() < 1e-5 && (logits[1] - 2.0).abs() < 1e-5, "{logits:?}");
+        // A second picture is not mixed with the first.
+        pixels.fill(0);
+        assert_eq!(session.logits(&pixels).unwrap(), [0.0, 0.0]);
+        assert!(matches!(session.logits(&pixels[1..]), Err(ModelError::Pixels { expected: 24, got: 23 })));
+    }
+
+    #[test]
+    fn layers_are_reported_with_their_work() {
+        let model = Model::from_file(&colours()).unwrap();
+        let macs: u64 = model.layers().iter().map(|layer| layer.macs).sum();
+        assert!(macs >= 6, "{:?}", model.layers());
+        assert!(model.layers().iter().all(|layer| layer.precision == "f32"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        assert!(reason(|file| file.metadata.input.width = 5).contains("?×3×2×5"));
+        assert!(
+            reason(|file| file.metadata.centres = vec![vec![1.0; 3], vec![2.0; 3]])
+                .contains("centres have 3 logits")
+        );
+        assert!(reason(|file| graph(file).output[0].name = "nothing".into()).contains("'nothing'"));
+        assert!(reason(|file| graph(file).input.clear()).contains("one input"));
+        assert!(reason(|file| graph(file).output.clear()).contains("one output"));
+    }
+
+    #[test]
+    fn broken_networks_are_errors_and_no_panics() {
+        assert!(reason(|file| graph(file).node[0].op_type = "Dream".into()).contains("cannot be run"));
+        assert!(reason(|file| graph(file).node[0].input[0] = "elsewhere".into()).contains("cannot be run"));
+        assert!(reason(|file| graph(file).initializer[0].dims = vec![5, 2]).contains("cannot be run"));
+        assert!(reason(|file| graph(file).initializer[0].dims = vec![-3, 2]).contains("cannot be run"));
+        assert!(reason(|file| graph(file).node[2].input.truncate(1)).contains("cannot be run"));
+    }
+}

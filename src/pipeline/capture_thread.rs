@@ -1,0 +1,266 @@
+//! The thread that captures, and the one place between it and the thread that judges.
+//!
+//! That place holds one frame. A live source replaces it, since only the newest frame matters, and
+//! what is replaced is counted; a file waits until it is taken, since none of its frames may be
+//! lost.
+
+use crate::capture::{CaptureError, Frame, Skipped, Source};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// A source that is read in a thread of its own.
+pub struct Capture {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Ends the run from another thread, say that of a signal.
+#[derive(Clone)]
+pub struct Stopper(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    frame: Option<Frame>,
+    /// Frames that were replaced before they were judged.
+    dropped: u64,
+    /// What the source left out since it was last asked for.
+    skipped: Vec<Skipped>,
+    /// The source's last word.
+    ended: Option<Result<(), CaptureError>>,
+    /// The thread is no more.
+    gone: bool,
+    stopped: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No thread leaves the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a frame over; whether more are wanted.
+    fn put(&self, frame: Frame, skipped: &[Skipped], keep_newest: bool) -> bool {
+        let mut state = self.lock();
+        state.skipped.extend_from_slice(skipped);
+        while !keep_newest && state.frame.is_some() && !state.stopped {
+            state = self.wait(state);
+        }
+        if state.frame.replace(frame).is_some() && keep_newest {
+            state.dropped += 1;
+        }
+        self.changed.notify_all();
+        !state.stopped
+    }
+
+    fn end(&self, result: Result<(), CaptureError>, skipped: &[Skipped]) {
+        let mut state = self.lock();
+        state.skipped.extend_from_slice(skipped);
+        state.ended = Some(result);
+        self.changed.notify_all();
+    }
+}
+
+impl Stopper {
+    /// No more frames are given; the one being judged is the last.
+    pub fn stop(&self) {
+        self.0.lock().stopped = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Capture {
+    /// Starts reading.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    pub fn start(source: Source) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = shared.clone();
+        let thread = std::thread::Builder::new().name("capture".to_string()).spawn(move || {
+            let gone = Gone(theirs);
+            read_all(source, &gone.0);
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// What ends this from another thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.shared.clone())
+    }
+
+    /// Waits for the next frame; `None` after the last one, or when stopped.
+    ///
+    /// # Errors
+    /// If the source breaks off, as [`Source::next_frame`] says.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
+        let mut state = self.shared.lock();
+        loop {
+            if state.stopped {
+                return Ok(None);
+            }
+            if let Some(frame) = state.frame.take() {
+                self.shared.changed.notify_all();
+                return Ok(Some(frame));
+            }
+            if state.ended.is_some() {
+                let ended = state.ended.replace(Ok(()));
+                return ended.unwrap_or(Ok(())).map(|()| None);
+            }
+            if state.gone {
+                drop(state);
+                // It ended without a last word: it panicked, and so does this thread.
+                if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+                    std::panic::resume_unwind(panic);
+                }
+                return Ok(None);
+            }
+            state = self.shared.wait(state);
+        }
+    }
+
+    /// How many frames of a live source were replaced by newer ones before they were judged.
+    pub fn dropped(&self) -> u64 {
+        self.shared.lock().dropped
+    }
+
+    /// What the source left out since this was last called.
+    pub fn take_skipped(&self) -> Vec<Skipped> {
+        std::mem::take(&mut self.shared.lock().skipped)
+    }
+}
+
+/// Dropped, the thread is not waited for: it may stand in a read of a camera that gives nothing.
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.stopper().stop();
+    }
+}
+
+/// Says that the thread is no more, however it ended.
+struct Gone(Arc<Shared>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.lock().gone = true;
+        self.0.changed.notify_all();
+    }
+}
+
+fn read_all(mut source: Source, shared: &Shared) {
+    let keep_newest = source.is_live();
+    let (mut next, mut told) = (0, 0);
+    loop {
+        match source.next_frame() {
+            Ok(Some(frame)) => {
+                // Frames that were left out have numbers too. A camera keeps the newest of them only.
+                let left_out = usize::try_from(frame.index - next).unwrap_or(usize::MAX);
+                next = frame.index + 1;
+                told += left_out;
+                let skipped = source.skipped();
+                if !shared.put(frame, &skipped[skipped.len().saturating_sub(left_out)..], keep_newest) {
+                    return;
+                }
+            }
+            ended => {
+                let rest = source.skipped().get(told..).unwrap_or_default();
+                return shared.end(ended.map(|_| ()), rest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::SourceOptions;
+    use image::RgbImage;
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    fn capture(source: &Path) -> Capture {
+        let options = SourceOptions::default();
+        Capture::start(Source::open(source.to_str().unwrap(), &options).unwrap()).unwrap()
+    }
+
+    fn frame(index: u64) -> Frame {
+        let picture = RgbImage::new(1, 1);
+        Frame { picture, index, name: "a test".to_string(), captured: SystemTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn a_file_loses_no_frame_and_names_what_it_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b", "d", "e"] {
+            RgbImage::new(2, 2).save(folder.path().join(format!("{name}.png"))).unwrap();
+        }
+        for name in ["a", "c", "f"] {
+            std::fs::write(folder.path().join(format!("{name}.png")), "no picture").unwrap();
+        }
+        let mut capture = capture(folder.path());
+        let mut seen = Vec::new();
+        while let Some(frame) = capture.next_frame().unwrap() {
+            seen.push(frame.index);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(seen, [1, 3, 4]);
+        assert_eq!(capture.dropped(), 0);
+        let skipped: Vec<_> = capture.take_skipped().into_iter().map(|skipped| skipped.path).collect();
+        let names = ["a.png", "c.png", "f.png"].map(|name| folder.path().join(name).display().to_string());
+        assert_eq!(skipped, names);
+        assert!(capture.next_frame().unwrap().is_none(), "the end stays the end");
+    }
+
+    #[test]
+    fn the_source_s_error_comes_after_its_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("video.y4m");
+        std::fs::write(&path, b"YUV4MPEG2 W2 H2 F1:1 Cmono\nFRAME\nabcdFRAME\nab").unwrap();
+        let mut capture = capture(&path);
+        assert!(capture.next_frame().unwrap().is_some());
+        assert!(matches!(capture.next_frame(), Err(CaptureError::BrokenFrame { frame: 1, .. })));
+        assert!(capture.next_frame().unwrap().is_none());
+    }
+
+    #[test]
+    fn of_a_live_source_the_newest_frame_is_kept_and_the_others_are_counted() {
+        let shared = Arc::new(Shared::default());
+        for index in 0..5 {
+            assert!(shared.put(frame(index), &[], true));
+        }
+        let mut capture = Capture { shared: shared.clone(), thread: None };
+        assert_eq!(capture.next_frame().unwrap().unwrap().index, 4);
+        assert_eq!(capture.dropped(), 4);
+        shared.put(frame(5), &[], true);
+        shared.end(Ok(()), &[]);
+        assert_eq!(capture.next_frame().unwrap().unwrap().index, 5, "the last frame comes before the end");
+        assert!(capture.next_frame().unwrap().is_none());
+    }
+
+    #[test]
+    fn stopping_wakes_both_threads() {
+        let shared = Arc::new(Shared::default());
+        let mut capture = Capture { shared: shared.clone(), thread: None };
+        let stopper = capture.stopper();
+        let judging = std::thread::spawn(move || capture.next_frame().unwrap().is_none());
+        stopper.stop();
+        assert!(judging.join().unwrap());
+        let shared = Arc::new(Shared::default());
+        let stopper = Stopper(shared.clone());
+        // The second frame waits for the first to be taken, which nobody does.
+        let capturing =
+            std::thread::spawn(move || shared.put(frame(0), &[], false) && shared.put(frame(1), &[], false));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        stopper.stop();
+        assert!(!capturing.join().unwrap());
+    }
+}
