@@ -3,6 +3,9 @@
 
 use crate::architecture::{Activation, Architecture, Layer};
 
+/// Slope of the authors' LeakyReLU.
+pub const LEAKY_SLOPE: f32 = 0.2;
+
 /// Which backbone, as on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backbone {

@@ -1,12 +1,77 @@
 //! Trains Class Anchor Clustering networks and exports them, quantized, for anchorwatch.
+//!
+//! The way of a training: [`fit`] reads the options, [`picture_folder`] lists the files, [`pictures`]
+//! decodes them, [`training`] trains an [`architecture`] of [`backbones`], [`deploy`] folds, quantizes,
+//! measures and writes the model files. [`import`] joins at the end of that way, with a published
+//! checkpoint.
 
 mod architecture;
 mod augment;
 mod backbones;
+mod calibration;
+mod checkpoint;
+mod deploy;
+mod fit;
 mod folded;
+mod import;
+mod interrupt;
 mod loss;
 mod network;
+mod picture_folder;
+mod pictures;
+mod pretrained;
+mod progress;
+mod provenance;
+mod recipe;
 mod sgd;
+mod torch_file;
+mod training;
 mod variables;
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use interrupt::{EXIT_INTERRUPTED, Interrupt, Interrupted};
+use std::process::ExitCode;
+
+/// Train networks for anchorwatch: they name what they were trained on and flag what they have never
+/// seen (Class Anchor Clustering, arXiv 2004.02434)
+#[derive(Debug, Parser)]
+#[command(name = "anchorwatch-train", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Example, with pictures in parts/bolt/*.jpg, parts/nut/*.jpg, parts/washer/*.jpg:
+  anchorwatch-train fit --data parts --backbone efficientnet-lite0 --out model
+  anchorwatch run --model model/model.onnx --source /dev/video0
+
+Ctrl-C saves a training; the same command with --resume continues it.
+
+Exit status: 0 done; 1 failed, the message says why; 2 wrong options; 3 interrupted, and what was
+trained is saved; 130 interrupted twice, nothing more was saved.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Fit(Box<fit::FitArgs>),
+    Import(import::ImportArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,anchorwatch_train=info"))
+        .format_timestamp(None)
+        .format_target(false)
+        .init();
+    let result = Interrupt::listen().and_then(|interrupt| match &cli.command {
+        Command::Fit(args) => fit::run(args, &interrupt),
+        Command::Import(args) => import::run(args, &interrupt),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("anchorwatch-train: {error:#}");
+            if error.is::<Interrupted>() { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::FAILURE }
+        }
+    }
+}

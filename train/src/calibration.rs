@@ -1,0 +1,164 @@
+//! From logits to what the model's block says of them: class centres, scores, the threshold, the
+//! statistics of each class. Plain numbers; where the logits come from is the caller's affair.
+
+use anchorwatch::evaluate::{KnownPicture, threshold_for_tpr};
+use anchorwatch::network::metadata::{ClassScores, Threshold};
+use anchorwatch_core::{Centres, Scorer, Verdict};
+use anyhow::Result;
+
+/// Logits of B pictures, row after row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logits {
+    /// B×N numbers.
+    pub values: Vec<f32>,
+    /// N.
+    pub width: usize,
+}
+
+impl Logits {
+    /// The rows.
+    pub fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
+        self.values.chunks_exact(self.width)
+    }
+}
+
+/// Anchors `α·e_j` as rows: the centres before there are any pictures.
+pub fn anchors(count: usize) -> Vec<Vec<f32>> {
+    let magnitude = crate::loss::ANCHOR_MAGNITUDE as f32;
+    let row = |class| (0..count).map(|logit| if logit == class { magnitude } else { 0.0 }).collect();
+    (0..count).map(row).collect()
+}
+
+/// The class centres: the mean logits of each class's correctly classified pictures (paper, section
+/// 3.3). A picture is correctly classified when its own anchor is the nearest, that is, when its own
+/// logit is the largest. Classes without such a picture keep their anchor and are listed.
+pub fn class_centres(logits: &Logits, classes: &[usize]) -> (Vec<Vec<f32>>, Vec<usize>) {
+    let mut centres = anchors(logits.width);
+    let mut sums = vec![vec![0f64; logits.width]; logits.width];
+    let mut counts = vec![0usize; logits.width];
+    for (row, &class) in logits.rows().zip(classes) {
+        if nearest_anchor(row) == Some(class) {
+            counts[class] += 1;
+            for (sum, &logit) in sums[class].iter_mut().zip(row) {
+                *sum += f64::from(logit);
+            }
+        }
+    }
+    let mut without = Vec::new();
+    for (class, centre) in centres.iter_mut().enumerate() {
+        match counts[class] {
+            0 => without.push(class),
+            count => {
+                for (value, sum) in centre.iter_mut().zip(&sums[class]) {
+                    *value = (sum / count as f64) as f32;
+                }
+            }
+        }
+    }
+    (centres, without)
+}
+
+/// The largest logit's index; none if a logit is not finite.
+fn nearest_anchor(logits: &[f32]) -> Option<usize> {
+    if !logits.iter().all(|logit| logit.is_finite()) {
+        return None;
+    }
+    (0..logits.len()).max_by(|&one, &other| logits[one].total_cmp(&logits[other]))
+}
+
+/// The verdict on each row; only class and score are of use before there is a threshold.
+pub fn verdicts(logits: &Logits, centres: &[Vec<f32>]) -> Result<Vec<Verdict>> {
+    let flat = centres.concat();
+    let scorer = Scorer::new(Centres::new(&flat, logits.width)?);
+    let mut distances = vec![0.0; centres.len()];
+    logits.rows().map(|row| Ok(scorer.score(row, f32::INFINITY, &mut distances)?)).collect()
+}
+
+/// Verdicts with the true classes.
+pub fn known_pictures(verdicts: &[Verdict], classes: &[usize]) -> Vec<KnownPicture> {
+    verdicts
+        .iter()
+        .zip(classes)
+        .map(|(verdict, &class)| KnownPicture { class, predicted: verdict.class, score: verdict.score })
+        .collect()
+}
+
+/// The threshold that accepts the share `tpr` of these known pictures.
+pub fn threshold(known: &[KnownPicture], tpr: f64, source: &str) -> Threshold {
+    let scores: Vec<f32> = known.iter().map(|picture| picture.score).collect();
+    let value = threshold_for_tpr(&scores, tpr);
+    let accepted = scores.iter().filter(|score| **score <= value).count();
+    Threshold {
+        value,
+        target_tpr: tpr as f32,
+        measured_tpr: accepted as f32 / scores.len().max(1) as f32,
+        pictures: scores.len(),
+        source: source.to_string(),
+    }
+}
+
+/// Statistics of the score over each class's pictures; all 0 for a class without pictures.
+pub fn class_scores(classes: &[String], known: &[KnownPicture]) -> Vec<ClassScores> {
+    let of_class = |(class, name): (usize, &String)| {
+        let pictures: Vec<&KnownPicture> = known.iter().filter(|picture| picture.class == class).collect();
+        let mut scores: Vec<f32> =
+            pictures.iter().map(|picture| picture.score).filter(|score| score.is_finite()).collect();
+        scores.sort_by(f32::total_cmp);
+        let right = pictures.iter().filter(|picture| picture.predicted == Some(class)).count();
+        let count = scores.len().max(1) as f64;
+        let mean = scores.iter().map(|&score| f64::from(score)).sum::<f64>() / count;
+        let variance = scores.iter().map(|&score| (f64::from(score) - mean).powi(2)).sum::<f64>() / count;
+        ClassScores {
+            class: name.clone(),
+            pictures: pictures.len(),
+            accuracy: right as f32 / pictures.len().max(1) as f32,
+            mean: mean as f32,
+            std: variance.sqrt() as f32,
+            quantiles: [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| quantile(&scores, share)),
+        }
+    };
+    classes.iter().enumerate().map(of_class).collect()
+}
+
+/// The quantile of sorted numbers, interpolated between neighbours; 0 of none.
+fn quantile(sorted: &[f32], share: f32) -> f32 {
+    if sorted.is_empty() {
+        return 0.0;
+    }
+    let at = share * (sorted.len() - 1) as f32;
+    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    below + (above - below) * at.fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logits(rows: &[[f32; 2]]) -> Logits {
+        Logits { values: rows.concat(), width: 2 }
+    }
+
+    #[test]
+    fn centres_are_means_of_the_correctly_classified_only() {
+        let rows = logits(&[[8.0, 0.0], [10.0, 2.0], [1.0, 5.0], [f32::NAN, 0.0], [3.0, 2.0]]);
+        let (centres, without) = class_centres(&rows, &[0, 0, 0, 0, 1]);
+        assert_eq!(centres, [[9.0, 1.0], [0.0, 10.0]]);
+        assert_eq!(without, [1]);
+    }
+
+    #[test]
+    fn the_threshold_accepts_the_share_and_statistics_are_by_class() {
+        let centres = [vec![10.0, 0.0], vec![0.0, 10.0]];
+        let rows: Vec<[f32; 2]> = (0..100).map(|step| [10.0 - step as f32 * 0.03, 0.0]).collect();
+        let verdicts = verdicts(&logits(&rows), &centres).unwrap();
+        let known = known_pictures(&verdicts, &[0; 100]);
+        let threshold = threshold(&known, 0.95, "a test");
+        assert_eq!((threshold.pictures, threshold.measured_tpr), (100, 0.95));
+        assert_eq!(threshold.value, known[94].score);
+        let scores = class_scores(&["one".to_string(), "two".to_string()], &known);
+        assert_eq!((scores[0].pictures, scores[1].pictures), (100, 0));
+        assert_eq!(scores[0].accuracy, 1.0);
+        assert!((scores[0].quantiles[2] - 1.485).abs() < 0.01, "{:?}", scores[0]);
+        assert_eq!(scores[1].quantiles, [0.0; 5]);
+    }
+}

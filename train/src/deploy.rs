@@ -1,0 +1,319 @@
+//! From a trained network to the two model files, `model.onnx` (int8) and `model.f32.onnx`: folds,
+//! quantizes, measures each file with the engine that will run it, and writes centres, threshold,
+//! statistics, golden pictures and provenance into it.
+
+use crate::architecture::Architecture;
+use crate::calibration::{self, Logits};
+use crate::export::{float_onnx, int8_onnx};
+use crate::fold::fold;
+use crate::interrupt::Interrupt;
+use crate::network::forward;
+use crate::pictures::Pictures;
+use crate::progress;
+use crate::quantize::{QuantizeOptions, quantize};
+use crate::training::normalise;
+use crate::variables::Variables;
+use anchorwatch::evaluate::{Figures, KnownPicture};
+use anchorwatch::network::metadata::{Golden, InputSpec, METADATA_VERSION, Metadata, Provenance, Threshold};
+use anchorwatch::network::{Model, ModelFile, ModelProto};
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use image::{ExtendedColorType, ImageEncoder};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tch::{Kind, Tensor};
+
+/// The quantized model's file name.
+pub const INT8_FILE: &str = "model.onnx";
+
+/// The float model's file name.
+pub const F32_FILE: &str = "model.f32.onnx";
+
+/// Pictures that the ranges of activations are taken from.
+const RANGE_PICTURES: usize = 512;
+
+/// Pictures that libtorch gets at a time.
+const BATCH: usize = 64;
+
+/// Golden pictures a file carries.
+const GOLDEN_PICTURES: usize = 4;
+
+/// What goes into the model files.
+pub struct Deployment<'a> {
+    /// The trained network.
+    pub architecture: &'a Architecture,
+    /// Its values.
+    pub variables: &'a Variables,
+    /// The model's name, for people.
+    pub name: &'a str,
+    /// Names of the known classes.
+    pub classes: &'a [String],
+    /// How a picture becomes the input.
+    pub input: &'a InputSpec,
+    /// Training pictures, which the centres and the ranges of activations come from.
+    pub train: &'a Pictures,
+    /// Which of them the centres come from.
+    pub centre_pictures: &'a [usize],
+    /// Known pictures held out from training: for threshold, statistics and figures.
+    pub held_out: &'a Pictures,
+    /// Where they come from, for people.
+    pub held_out_source: &'a str,
+    /// Pictures of unknown objects, for the figures.
+    pub unknown: Option<&'a Pictures>,
+    /// The share of known pictures to accept.
+    pub tpr: f64,
+    /// Threads to measure with.
+    pub threads: usize,
+    /// Where the network comes from; figures and precision are filled in here.
+    pub provenance: Provenance,
+    /// Ends the work early.
+    pub interrupt: &'a Interrupt,
+}
+
+/// The figures of one file.
+pub struct Report {
+    /// `int8` or `f32`.
+    pub precision: &'static str,
+    /// How well it does.
+    pub figures: Figures,
+    /// The threshold in it.
+    pub threshold: Threshold,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+}
+
+impl Deployment<'_> {
+    /// Writes both files into the folder. The int8 file's figures first.
+    pub fn write(&self, folder: &Path) -> Result<[Report; 2]> {
+        let folded = fold(self.architecture, self.variables);
+        let per_class = RANGE_PICTURES.div_ceil(self.classes.len());
+        let range_pictures = self.train.sample(self.classes.len(), per_class);
+        let batches: Vec<Tensor> =
+            range_pictures.chunks(BATCH).map(|indices| self.inputs(self.train, indices)).collect();
+        let quantized = quantize(&folded, &batches, &QuantizeOptions::default())?;
+        drop(batches);
+        let f32_logits = |input: &Tensor| folded.logits(input);
+        let int8_logits = |input: &Tensor| quantized.logits(input);
+        let int8 = self.model(int8_onnx(&quantized), "int8", &int8_logits)?;
+        let float = self.model(float_onnx(&folded), "f32", &f32_logits)?;
+        let write = |(file, mut report): (ModelFile, Report), name: &str| {
+            let path = folder.join(name);
+            file.write(&path)?;
+            report.bytes = std::fs::metadata(&path).with_context(|| format!("cannot read '{}'", path.display()))?.len();
+            Ok::<_, anyhow::Error>(report)
+        };
+        Ok([write(int8, INT8_FILE)?, write(float, F32_FILE)?])
+    }
+
+    /// One model file, measured. `exported` computes the logits that the file as exported must give.
+    fn model(
+        &self,
+        onnx: ModelProto,
+        precision: &'static str,
+        exported: &dyn Fn(&Tensor) -> Tensor,
+    ) -> Result<(ModelFile, Report)> {
+        let metadata = Metadata {
+            version: METADATA_VERSION,
+            name: self.name.to_string(),
+            classes: self.classes.to_vec(),
+            centres: calibration::anchors(self.classes.len()),
+            input: self.input.clone(),
+            threshold: calibration::threshold(&[], self.tpr, ""),
+            known_scores: Vec::new(),
+            training: Provenance { precision: precision.to_string(), ..self.provenance.clone() },
+            golden: Vec::new(),
+        };
+        let mut file = ModelFile { onnx, metadata };
+        // There is none yet, and none is asked for while logits are computed.
+        file.metadata.threshold.value = 0.0;
+        let model = Model::from_file(&file).context("the exported network does not run")?;
+        let run = |pictures: &Pictures, indices: &[usize], what: &str| {
+            self.engine_logits(&model, pictures, indices, &format!("{precision}: {what}"))
+        };
+        let all = |pictures: &Pictures| (0..pictures.len()).collect::<Vec<_>>();
+
+        let train_classes: Vec<usize> =
+            self.centre_pictures.iter().map(|&index| self.train.classes[index]).collect();
+        let train_logits = run(self.train, self.centre_pictures, "class centres")?;
+        let (centres, without) = calibration::class_centres(&train_logits, &train_classes);
+        for class in without {
+            log::warn!(
+                "{precision}: no training picture of '{}' is classified correctly: its anchor stands in for its centre",
+                self.classes[class]
+            );
+        }
+        // Without held-out pictures the training pictures must do.
+        let (known_pictures, known_indices, source) = if self.held_out.is_empty() {
+            (self.train, self.centre_pictures.to_vec(), "the training pictures, for want of held-out ones")
+        } else {
+            (self.held_out, all(self.held_out), self.held_out_source)
+        };
+        let known_classes: Vec<usize> =
+            known_indices.iter().map(|&index| known_pictures.classes[index]).collect();
+        let known_logits = run(known_pictures, &known_indices, "held-out pictures")?;
+        let known =
+            calibration::known_pictures(&calibration::verdicts(&known_logits, &centres)?, &known_classes);
+        let unknown: Vec<f32> = match self.unknown {
+            Some(pictures) => {
+                let logits = run(pictures, &all(pictures), "unknown pictures")?;
+                calibration::verdicts(&logits, &centres)?.iter().map(|verdict| verdict.score).collect()
+            }
+            None => Vec::new(),
+        };
+        let threshold = calibration::threshold(&known, self.tpr, source);
+        let figures = Figures::new(&known, &unknown, threshold.value);
+        file.metadata.centres = centres;
+        file.metadata.threshold = threshold.clone();
+        file.metadata.known_scores = calibration::class_scores(self.classes, &known);
+        file.metadata.training.metrics = metrics(&figures);
+        let golden = golden_indices(&known, self.classes.len());
+        file.metadata.golden = golden
+            .into_iter()
+            .map(|index| self.golden(known_pictures, known_indices[index], exported))
+            .collect::<Result<_>>()?;
+        self.verify(&file)?;
+        Ok((file, Report { precision, figures, threshold, bytes: 0 }))
+    }
+
+    /// Normalised inputs of these pictures, B×C×H×W.
+    fn inputs(&self, pictures: &Pictures, indices: &[usize]) -> Tensor {
+        normalise(pictures.batch(indices).to_kind(Kind::Float) / 255.0, self.input)
+    }
+
+    /// The logits of these pictures as the engine computes them, by several threads.
+    fn engine_logits(
+        &self,
+        model: &Model,
+        pictures: &Pictures,
+        indices: &[usize],
+        what: &str,
+    ) -> Result<Logits> {
+        let bar = progress::bar(indices.len() as u64, what);
+        let share = indices.len().div_ceil(self.threads.max(1)).max(1);
+        let parts = std::thread::scope(|scope| {
+            let workers: Vec<_> = indices
+                .chunks(share)
+                .map(|indices| {
+                    let bar = &bar;
+                    scope.spawn(move || {
+                        let mut session = model.session()?;
+                        let mut values = Vec::new();
+                        for &index in indices {
+                            self.interrupt.check()?;
+                            values.extend_from_slice(session.logits(pictures.picture(index))?);
+                            bar.inc(1);
+                        }
+                        Ok::<_, anyhow::Error>(values)
+                    })
+                })
+                .collect();
+            let parts: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+            parts
+        });
+        bar.finish_and_clear();
+        let mut values = Vec::new();
+        for part in parts {
+            values.extend(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(Logits { values, width: self.classes.len() })
+    }
+
+    fn golden(
+        &self,
+        pictures: &Pictures,
+        index: usize,
+        exported: &dyn Fn(&Tensor) -> Tensor,
+    ) -> Result<Golden> {
+        let input = self.inputs(pictures, &[index]);
+        let trained = tch::no_grad(|| forward(self.architecture, self.variables, &input, false));
+        let numbers = |logits: Tensor| Vec::<f32>::try_from(logits.flatten(0, -1).contiguous());
+        Ok(Golden {
+            png: BASE64_STANDARD.encode(png(pictures, index)?),
+            logits_f32: numbers(trained)?,
+            logits: numbers(exported(&input))?,
+        })
+    }
+
+    /// Runs the golden pictures as a device will.
+    fn verify(&self, file: &ModelFile) -> Result<()> {
+        let results = Model::from_file(file)?.verify()?;
+        let largest = results.iter().fold(0f32, |largest, result| largest.max(result.largest_difference));
+        let precision = &file.metadata.training.precision;
+        if results.iter().all(|result| result.passes()) {
+            log::info!("{precision}: the engine agrees with libtorch (largest difference {largest:.4})");
+        } else {
+            log::warn!(
+                "{precision}: the engine does not agree with libtorch on the golden pictures (largest difference of a logit: {largest}). Please report this"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A few pictures that stand for their classes: rightly classified ones with the class's median score,
+/// so that they are not on the line.
+fn golden_indices(known: &[KnownPicture], classes: usize) -> Vec<usize> {
+    let count = classes.min(GOLDEN_PICTURES);
+    let chosen = (0..count).filter_map(|number| {
+        let class = number * classes / count;
+        let mut right: Vec<usize> = (0..known.len())
+            .filter(|&index| known[index].class == class && known[index].predicted == Some(class))
+            .collect();
+        right.sort_by(|&one, &other| known[one].score.total_cmp(&known[other].score));
+        right.get(right.len() / 2).copied()
+    });
+    let chosen: Vec<usize> = chosen.collect();
+    if chosen.is_empty() { (0..known.len().min(1)).collect() } else { chosen }
+}
+
+fn png(pictures: &Pictures, index: usize) -> Result<Vec<u8>> {
+    let [height, width, channels] = pictures.shape;
+    let colour = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let mut bytes = Vec::new();
+    image::codecs::png::PngEncoder::new(&mut bytes).write_image(
+        pictures.picture(index),
+        width as u32,
+        height as u32,
+        colour,
+    )?;
+    Ok(bytes)
+}
+
+/// The figures by name, as they stand in the model's block.
+fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
+    let named = [
+        ("accuracy", Some(figures.accuracy)),
+        ("tpr", Some(figures.tpr)),
+        ("fpr", figures.fpr),
+        ("auroc", figures.auroc),
+        ("fpr_at_95_tpr", figures.fpr_at_95_tpr),
+        ("oscr", figures.oscr),
+    ];
+    let number = |(name, value): (&str, Option<f64>)| Some((name.to_string(), value.filter(|v| v.is_finite())?));
+    named.into_iter().filter_map(number).collect()
+}
+
+/// Prints the figures of both files side by side, each with its direction.
+pub fn print_reports(reports: &[Report; 2], classes: usize) {
+    let [int8, float] = reports;
+    let [one, other] = [&int8.figures, &float.figures];
+    println!("{:<52}{:>10}{:>10}", "", "int8", "f32");
+    println!("{:<52}{:>10}{:>10}", "file", INT8_FILE, "model.f32");
+    let size = |report: &Report| format!("{:.2}", report.bytes as f64 / 1e6);
+    println!("{:<52}{:>10}{:>10}", "size, MB", size(int8), size(float));
+    let line = |what: &str, one: Option<f64>, other: Option<f64>| {
+        if let (Some(one), Some(other)) = (one, other) {
+            println!("{what:<52}{one:>10.4}{other:>10.4}");
+        }
+    };
+    let some = |value: f64| Some(value).filter(|value| value.is_finite());
+    line(&format!("accuracy of {classes} known classes (higher is better)"), some(one.accuracy), some(other.accuracy));
+    line("threshold (a larger score is more unknown)", some(int8.threshold.value.into()), some(float.threshold.value.into()));
+    line("known pictures accepted at it, TPR", some(one.tpr), some(other.tpr));
+    line("unknown pictures accepted at it (lower is better)", one.fpr, other.fpr);
+    line("AUROC, unknown against known (higher is better)", one.auroc, other.auroc);
+    line("FPR@95TPR (lower is better)", one.fpr_at_95_tpr, other.fpr_at_95_tpr);
+    line("OSCR (higher is better)", one.oscr, other.oscr);
+    println!("on {} known and {} unknown pictures", one.known_pictures, one.unknown_pictures);
+}

@@ -1,0 +1,307 @@
+//! The training loop: batches, the one-cycle schedule, checkpoints, progress. What comes after, from
+//! centres to model files, is in [`crate::deploy`].
+
+use crate::architecture::Architecture;
+use crate::augment::augment;
+use crate::checkpoint::Checkpoint;
+use crate::loss::{self, ANCHOR_MAGNITUDE};
+use crate::network::forward;
+use crate::pictures::Pictures;
+use crate::progress;
+use crate::recipe::{Draw, Recipe};
+use crate::sgd::{Sgd, one_cycle};
+use crate::variables::Variables;
+use anchorwatch::network::metadata::InputSpec;
+use anyhow::{Result, ensure};
+use rand::seq::SliceRandom;
+use std::path::PathBuf;
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+/// Momentum of the descent (authors' recipe).
+const MOMENTUM: f64 = 0.9;
+
+/// All variables of EfficientNet-Lite0's backbone begin so, those of its classifier do not.
+const PRETRAINED_PREFIX: &str = "_";
+
+/// How a run of the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps are done.
+    Finished,
+    /// It was asked to stop; the checkpoint is saved.
+    Interrupted,
+}
+
+/// A network being trained.
+pub struct Training<'a> {
+    /// What is trained.
+    pub architecture: &'a Architecture,
+    /// How.
+    pub recipe: &'a Recipe,
+    /// On what.
+    pub pictures: &'a Pictures,
+    /// Where checkpoints go.
+    pub checkpoint: PathBuf,
+    /// Epochs between checkpoints.
+    pub checkpoint_every: f64,
+    /// The network's values so far.
+    pub variables: Variables,
+    sgd: Sgd,
+    step: u64,
+}
+
+impl<'a> Training<'a> {
+    /// A training that has not begun, from the given values.
+    pub fn new(
+        architecture: &'a Architecture,
+        recipe: &'a Recipe,
+        pictures: &'a Pictures,
+        checkpoint: PathBuf,
+        variables: Variables,
+    ) -> Self {
+        let sgd = Sgd::new(MOMENTUM, recipe.weight_decay, PRETRAINED_PREFIX, recipe.backbone_rate);
+        Self { architecture, recipe, pictures, checkpoint, checkpoint_every: 1.0, variables, sgd, step: 0 }
+    }
+
+    /// Continues from a checkpoint.
+    pub fn resume(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        self.recipe.check_same(&checkpoint.recipe)?;
+        self.step = checkpoint.step;
+        checkpoint.restore(&mut self.variables, &mut self.sgd)
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Trains to the end, or until `stop` says so after a step.
+    ///
+    /// # Errors
+    /// If the loss is no longer finite, or a checkpoint cannot be written.
+    pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<Ending> {
+        let per_epoch = self.recipe.steps_per_epoch(self.pictures.len());
+        let steps = self.recipe.steps(self.pictures.len());
+        let checkpoint_steps = ((self.checkpoint_every * per_epoch as f64).round() as u64).max(1);
+        let logits = self.architecture.logits;
+        let anchors = Tensor::eye(logits, (Kind::Float, Device::Cpu)) * ANCHOR_MAGNITUDE;
+        let bar = progress::bar(steps, "training").with_position(self.step);
+        bar.reset_eta();
+        let mut order = Vec::new();
+        let mut epoch = Epoch::default();
+        while self.step < steps {
+            let (epoch_number, in_epoch) = (self.step / per_epoch, (self.step % per_epoch) as usize);
+            if order.is_empty() || in_epoch == 0 {
+                order = (0..self.pictures.len()).collect();
+                order.shuffle(&mut self.recipe.random(Draw::Order, epoch_number));
+                epoch = Epoch::default();
+            }
+            let batch = self.recipe.batch.min(order.len());
+            let (loss, correct) = self.train_on(&order[in_epoch * batch..][..batch], &anchors, steps)?;
+            self.step += 1;
+            epoch.add(loss, correct, batch);
+            bar.inc(1);
+            let of = format!("epoch {}/{}", epoch_number + 1, self.recipe.epochs.ceil());
+            bar.set_message(format!("{of} {epoch}"));
+            let last = self.step == steps;
+            if self.step.is_multiple_of(per_epoch) || last {
+                bar.suspend(|| eprintln!("{of} {epoch}"));
+            }
+            let stopped = !last && stop();
+            if last || stopped || self.step.is_multiple_of(checkpoint_steps) {
+                Checkpoint::save(&self.checkpoint, self.recipe, self.step, &self.variables, &self.sgd)?;
+            }
+            if stopped {
+                bar.finish_and_clear();
+                return Ok(Ending::Interrupted);
+            }
+        }
+        bar.finish_and_clear();
+        Ok(Ending::Finished)
+    }
+
+    /// One step on these pictures: the loss, and how many were nearest their own anchor.
+    fn train_on(&mut self, indices: &[usize], anchors: &Tensor, steps: u64) -> Result<(f64, i64)> {
+        let recipe = self.recipe;
+        let mut random = recipe.random(Draw::Augment, self.step);
+        // libtorch's own numbers are for dropout only.
+        tch::manual_seed((recipe.seed ^ self.step.rotate_left(32)) as i64);
+        let bytes = self.pictures.batch(indices);
+        let size = i64::from(recipe.input.height);
+        let varied = augment(&bytes, size, recipe.augment, recipe.flip, &mut random);
+        let input = normalise(varied, &recipe.input);
+        let targets = self.pictures.targets(indices);
+        let distances =
+            loss::distances(&forward(self.architecture, &self.variables, &input, true), anchors);
+        let loss = loss::class_anchor_loss(&distances, &targets);
+        let value = loss.double_value(&[]);
+        ensure!(
+            value.is_finite(),
+            "the loss became {value} at step {} of {steps}: the training diverged. Try a smaller --learning-rate (it is {})",
+            self.step + 1,
+            recipe.learning_rate
+        );
+        loss.backward();
+        let rate = one_cycle(recipe.learning_rate, self.step as f64 / steps as f64);
+        self.sgd.step(&self.variables, rate);
+        let correct = distances.argmin(-1, false).eq_tensor(&targets).sum(Kind::Int64).int64_value(&[]);
+        Ok((value, correct))
+    }
+}
+
+/// Normalises pictures of 0 to 1 (B×C×H×W) as the model's input is, channels last in memory.
+pub fn normalise(pictures: Tensor, input: &InputSpec) -> Tensor {
+    let channels = input.channels() as i64;
+    let per_channel = |values: &[f32]| Tensor::from_slice(values).view([1, channels, 1, 1]);
+    let mut pictures = crate::variables::channels_last(&pictures);
+    pictures -= per_channel(&input.mean);
+    pictures /= per_channel(&input.std);
+    pictures
+}
+
+/// What the progress line says of an epoch so far.
+struct Epoch {
+    start: Instant,
+    loss: f64,
+    correct: i64,
+    pictures: usize,
+}
+
+impl Default for Epoch {
+    fn default() -> Self {
+        Self { start: Instant::now(), loss: 0.0, correct: 0, pictures: 0 }
+    }
+}
+
+impl Epoch {
+    fn add(&mut self, loss: f64, correct: i64, pictures: usize) {
+        self.loss += loss * pictures as f64;
+        self.correct += correct;
+        self.pictures += pictures;
+    }
+}
+
+impl std::fmt::Display for Epoch {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pictures = self.pictures.max(1) as f64;
+        write!(
+            formatter,
+            "loss {:.3} accuracy {:.3} {:.0} pictures/s",
+            self.loss / pictures,
+            self.correct as f64 / pictures,
+            pictures / self.start.elapsed().as_secs_f64().max(1e-9)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbones;
+    use crate::recipe::tests::recipe;
+    use rand::Rng;
+    use std::cell::Cell;
+    use tempfile::TempDir;
+
+    /// Noise around dark grey and around light grey, 8×8.
+    fn dark_and_light() -> Pictures {
+        let mut random = recipe().random(Draw::Order, 99);
+        let mut pictures = Pictures { shape: [8, 8, 3], ..Pictures::default() };
+        for index in 0..40 {
+            let class = index % 2;
+            let middle = [60u8, 190][class];
+            pictures.bytes.extend((0..192).map(|_| middle + random.random_range(0..60)));
+            pictures.classes.push(class);
+        }
+        pictures
+    }
+
+    fn training<'a>(
+        architecture: &'a Architecture,
+        recipe: &'a Recipe,
+        pictures: &'a Pictures,
+        folder: &TempDir,
+    ) -> Training<'a> {
+        tch::set_num_threads(recipe.threads as i32);
+        let variables = Variables::initialise(architecture, recipe.seed);
+        Training::new(architecture, recipe, pictures, folder.path().join("checkpoint"), variables)
+    }
+
+    fn assert_same(left: &Variables, right: &Variables) {
+        for (name, value) in left.by_name() {
+            assert_eq!(value, right.get(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_training_learns_and_one_interrupted_and_resumed_gives_the_same_bits() {
+        // EfficientNet has dropout and a backbone rate, tiny has neither.
+        let architectures =
+            [backbones::tiny([3, 8, 8], 2), backbones::efficientnet_lite0([3, 8, 8], 2)];
+        for architecture in &architectures {
+            let (recipe, pictures) = (Recipe { backbone_rate: 0.5, ..recipe() }, dark_and_light());
+            let folder = tempfile::tempdir().unwrap();
+            let mut whole = training(architecture, &recipe, &pictures, &folder);
+            assert_eq!(whole.run(&|| false).unwrap(), Ending::Finished);
+            assert_eq!(whole.step(), 15);
+
+            // Stopped in the middle of an epoch, twice, each time continued by another "process".
+            let mut steps_done = 0;
+            let mut last = None;
+            for stop_after in [4u64, 7, 100] {
+                let mut part = training(architecture, &recipe, &pictures, &folder);
+                if steps_done > 0 {
+                    part.resume(Checkpoint::load(&part.checkpoint).unwrap()).unwrap();
+                }
+                assert_eq!(part.step(), steps_done);
+                let step = Cell::new(steps_done);
+                let ending = part.run(&|| {
+                    step.set(step.get() + 1);
+                    step.get() == stop_after
+                });
+                let expected = if stop_after < 15 { Ending::Interrupted } else { Ending::Finished };
+                assert_eq!(ending.unwrap(), expected);
+                steps_done = part.step();
+                last = Some(part);
+            }
+            assert_same(&whole.variables, &last.unwrap().variables);
+        }
+    }
+
+    #[test]
+    fn a_training_tells_dark_from_light() {
+        let architecture = backbones::tiny([3, 8, 8], 2);
+        let (recipe, pictures) = (Recipe { epochs: 12.0, ..recipe() }, dark_and_light());
+        let folder = tempfile::tempdir().unwrap();
+        let mut training = training(&architecture, &recipe, &pictures, &folder);
+        training.run(&|| false).unwrap();
+        let all: Vec<usize> = (0..pictures.len()).collect();
+        let input = normalise(pictures.batch(&all).to_kind(Kind::Float) / 255.0, &recipe.input);
+        let logits = tch::no_grad(|| forward(&architecture, &training.variables, &input, false));
+        let correct = logits.argmax(-1, false).eq_tensor(&pictures.targets(&all)).sum(Kind::Int64);
+        assert!(correct.int64_value(&[]) >= 38, "{correct:?}");
+    }
+
+    #[test]
+    fn a_training_that_diverges_is_an_error_that_says_so() {
+        let architecture = backbones::tiny([3, 8, 8], 2);
+        let (recipe, pictures) = (Recipe { learning_rate: 1e30, ..recipe() }, dark_and_light());
+        let folder = tempfile::tempdir().unwrap();
+        let error = training(&architecture, &recipe, &pictures, &folder).run(&|| false).unwrap_err();
+        assert!(error.to_string().contains("smaller --learning-rate"), "{error}");
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_training_is_refused() {
+        let architecture = backbones::tiny([3, 8, 8], 2);
+        let (recipe, pictures) = (recipe(), dark_and_light());
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = training(&architecture, &recipe, &pictures, &folder);
+        first.run(&|| true).unwrap();
+        let other = Recipe { batch: 4, ..recipe.clone() };
+        let mut second = training(&architecture, &other, &pictures, &folder);
+        let error = second.resume(Checkpoint::load(&first.checkpoint).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("batch (8 in the checkpoint, 4 now)"), "{error}");
+    }
+}
