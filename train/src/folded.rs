@@ -1,31 +1,45 @@
 //! The network as it is deployed: batch normalisation folded into the convolutions, activations
 //! fused, weights as plain arrays. What is exported, calibrated and quantized.
+//!
+//! Data only: [`crate::fold`] makes it, [`crate::folded_forward`] runs it.
 
 use crate::architecture::Activation;
+
+/// What a convolution does, without its weights. The kernel is square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvGeometry {
+    /// Input channels.
+    pub inputs: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step, the same along both sides.
+    pub stride: usize,
+    /// Zeros before (top and left) and after (bottom and right).
+    pub padding: [usize; 2],
+    /// Groups; as many as input channels for a depthwise convolution.
+    pub groups: usize,
+}
+
+impl ConvGeometry {
+    /// Shape of the weight: outputs, inputs/groups, kernel, kernel.
+    pub fn weight_shape(&self) -> [i64; 4] {
+        [self.outputs, self.inputs / self.groups, self.kernel, self.kernel].map(|size| size as i64)
+    }
+}
 
 /// A deployed layer. Its output's shape is in [`FoldedNode::shape`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum FoldedLayer {
     /// The network's input. Always node 0.
     Input,
-    /// Convolution with bias, then the activation.
-    Conv {
-        /// outputs × inputs/groups × kernel × kernel, row-major
-        weight: Vec<f32>,
-        /// one an output channel
-        bias: Vec<f32>,
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        stride: usize,
-        /// zeros before (top and left) and after (bottom and right)
-        padding: [usize; 2],
-        groups: usize,
-        activation: Option<Activation>,
-    },
+    /// Convolution with bias, then the activation. `weight` is row-major in
+    /// [`ConvGeometry::weight_shape`], `bias` has one value an output channel.
+    Conv { geometry: ConvGeometry, weight: Vec<f32>, bias: Vec<f32>, activation: Option<Activation> },
     /// Sum of two nodes, then the activation.
     Add { activation: Option<Activation> },
-    /// Mean over height and width.
+    /// Mean over height and width: [C, 1, 1].
     GlobalAveragePool,
     /// C×H×W to C·H·W.
     Flatten,
@@ -37,6 +51,7 @@ pub enum FoldedLayer {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoldedNode {
     /// The name of the layer, for people: that of its convolution or dense layer, or made up.
+    /// Unique in the network.
     pub name: String,
     /// What it computes.
     pub layer: FoldedLayer,

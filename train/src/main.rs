@@ -5,25 +5,35 @@
 //! measures and writes the model files. [`import`] joins at the end of that way, with a published
 //! checkpoint.
 
+mod activation_ranges;
 mod architecture;
 mod augment;
 mod backbones;
 mod calibration;
 mod checkpoint;
 mod deploy;
+mod export;
 mod fit;
+mod fold;
 mod folded;
+mod folded_forward;
 mod import;
 mod interrupt;
 mod loss;
 mod network;
+mod onnx_graph;
 mod picture_folder;
 mod pictures;
 mod pretrained;
 mod progress;
 mod provenance;
+mod quantize;
+mod quantized;
+#[cfg(test)]
+mod random_networks;
 mod recipe;
 mod sgd;
+mod simulate;
 mod torch_file;
 mod training;
 mod variables;

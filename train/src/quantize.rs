@@ -1,0 +1,195 @@
+//! Post-training quantization: from a [`FoldedNetwork`] and calibration pictures to a
+//! [`QuantizedNetwork`]. What the integers mean is in [`crate::quantized`].
+
+use crate::activation_ranges::{RangeMethod, activation_ranges};
+use crate::folded::{FoldedLayer, FoldedNetwork};
+use crate::quantized::{Quantization, QuantizedLayer, QuantizedNetwork, QuantizedNode, QuantizedWeights};
+use anyhow::{Result, bail};
+use tch::Tensor;
+
+/// How to quantize.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizeOptions {
+    /// How ranges of activations are chosen.
+    pub ranges: RangeMethod,
+}
+
+impl Default for QuantizeOptions {
+    fn default() -> Self {
+        Self { ranges: RangeMethod::Mse }
+    }
+}
+
+/// Largest stored bias: leaves the accumulator as much room again before it would overflow.
+const LARGEST_BIAS: f64 = (1 << 30) as f64;
+
+/// No scale is smaller, so that products of two are normal f32 numbers.
+const SMALLEST_SCALE: f64 = 1e-15;
+
+/// Quantizes a network: activations to u8, one scale and zero point a tensor; weights to i8,
+/// symmetric, one scale an output channel; biases to i32. The logits stay real. `batches` are
+/// calibration pictures as B×C×H×W inputs, normalised; they are run twice.
+///
+/// # Errors
+/// Without calibration pictures, or where weights or activations are not finite.
+pub fn quantize(
+    network: &FoldedNetwork,
+    batches: &[Tensor],
+    options: &QuantizeOptions,
+) -> Result<QuantizedNetwork> {
+    let ranges = activation_ranges(network, batches, options.ranges)?;
+    let mut nodes: Vec<QuantizedNode> = Vec::with_capacity(network.nodes.len());
+    for (index, node) in network.nodes.iter().enumerate() {
+        let input = node.inputs.first().and_then(|&input| nodes[input].output);
+        let input_scale = input.map_or(1.0, |input| input.scale);
+        let layer = match &node.layer {
+            FoldedLayer::Input => QuantizedLayer::Input,
+            FoldedLayer::Conv { geometry, weight, bias, activation } => QuantizedLayer::Conv {
+                geometry: *geometry,
+                weights: quantize_weights(&node.name, weight, bias, input_scale)?,
+                activation: *activation,
+            },
+            FoldedLayer::Add { activation } => QuantizedLayer::Add { activation: *activation },
+            FoldedLayer::GlobalAveragePool => QuantizedLayer::GlobalAveragePool,
+            FoldedLayer::Flatten => QuantizedLayer::Flatten,
+            FoldedLayer::Dense { weight, bias, inputs, outputs, activation } => QuantizedLayer::Dense {
+                inputs: *inputs,
+                outputs: *outputs,
+                weights: quantize_weights(&node.name, weight, bias, input_scale)?,
+                activation: *activation,
+            },
+        };
+        let output = if index + 1 == network.nodes.len() {
+            None
+        } else if matches!(layer, QuantizedLayer::Flatten) {
+            input
+        } else {
+            Some(quantization(ranges[index]))
+        };
+        nodes.push(QuantizedNode {
+            name: node.name.clone(),
+            layer,
+            inputs: node.inputs.clone(),
+            shape: node.shape.clone(),
+            output,
+        });
+    }
+    Ok(QuantizedNetwork { nodes })
+}
+
+/// Spreads the 256 values over a range that contains 0.
+fn quantization([low, high]: [f32; 2]) -> Quantization {
+    let step = (f64::from(high) - f64::from(low)) / 255.0;
+    if step < SMALLEST_SCALE {
+        // The tensor is zero on all calibration pictures.
+        return Quantization { scale: 1.0, zero_point: 0 };
+    }
+    let zero_point = (-f64::from(low) / step).round_ties_even().clamp(0.0, 255.0);
+    Quantization { scale: step as f32, zero_point: zero_point as u8 }
+}
+
+fn quantize_weights(name: &str, weight: &[f32], bias: &[f32], input_scale: f32) -> Result<QuantizedWeights> {
+    if !weight.iter().chain(bias).all(|value| value.is_finite()) {
+        bail!("the weights of '{name}' are not finite: training has diverged");
+    }
+    let input_scale = f64::from(input_scale);
+    let taps = weight.len() / bias.len();
+    let mut quantized = QuantizedWeights {
+        weight: Vec::with_capacity(weight.len()),
+        scales: Vec::with_capacity(bias.len()),
+        bias: Vec::with_capacity(bias.len()),
+        bias_scales: Vec::with_capacity(bias.len()),
+    };
+    for (row, &bias) in weight.chunks_exact(taps).zip(bias) {
+        let largest = row.iter().fold(0f32, |largest, tap| largest.max(tap.abs()));
+        let for_bias = f64::from(bias).abs() / (input_scale * LARGEST_BIAS);
+        let scale = (f64::from(largest) / 127.0).max(for_bias).max(SMALLEST_SCALE) as f32;
+        let bias_scale = (input_scale * f64::from(scale)) as f32;
+        let stored = |value: f32, scale: f32| (f64::from(value) / f64::from(scale)).round_ties_even();
+        quantized.weight.extend(row.iter().map(|&tap| stored(tap, scale).clamp(-127.0, 127.0) as i8));
+        quantized.bias.push(stored(bias, bias_scale) as i32);
+        quantized.scales.push(scale);
+        quantized.bias_scales.push(bias_scale);
+    }
+    Ok(quantized)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::architecture::Activation;
+    use crate::fold::fold;
+    use crate::random_networks::{random_architecture, random_pictures, random_variables};
+    use tch::{Device, Kind};
+
+    #[test]
+    fn weights_and_biases_are_within_half_a_step() {
+        let weight = [0.5, -1.27, 0.3, 0.0, 0.0, 0.0, 1e-30, 0.0, -1e-30];
+        let bias = [0.7, -12.5, 4e5];
+        let quantized = quantize_weights("w", &weight, &bias, 0.02).unwrap();
+        assert_eq!(&quantized.weight[..3], &[50, -127, 30]);
+        for channel in 0..3 {
+            let (scale, bias_scale) = (quantized.scales[channel], quantized.bias_scales[channel]);
+            assert!(bias_scale.is_normal() && (bias_scale / (scale * 0.02) - 1.0).abs() < 1e-6);
+            for tap in 3 * channel..3 * channel + 3 {
+                assert!((f32::from(quantized.weight[tap]) * scale - weight[tap]).abs() <= scale * 0.501);
+            }
+            let stored = f64::from(quantized.bias[channel]) * f64::from(bias_scale);
+            assert!((stored - f64::from(bias[channel])).abs() <= f64::from(bias_scale) * 0.501);
+            assert!(quantized.bias[channel].abs() <= 1 << 30);
+        }
+    }
+
+    #[test]
+    fn a_range_is_covered_and_zero_is_exact() {
+        for range in [[0.0, 6.0], [-1.0, 3.0], [-2.0, 0.0], [-1e-3, 1e3], [-7e4, 2e-4]] {
+            let Quantization { scale, zero_point } = quantization(range);
+            let bound = |stored: f32| (stored - f32::from(zero_point)) * scale;
+            assert!((bound(0.0) - range[0]).abs() <= scale * 0.51, "{range:?}");
+            assert!((bound(255.0) - range[1]).abs() <= scale * 0.51, "{range:?}");
+        }
+        assert_eq!(quantization([0.0, 5.1]), Quantization { scale: 0.02, zero_point: 0 });
+        assert_eq!(quantization([0.0, 0.0]), Quantization { scale: 1.0, zero_point: 0 });
+    }
+
+    #[test]
+    fn nothing_that_relu_made_has_a_zero_point_and_only_the_logits_stay_real() {
+        for seed in 0..30 {
+            let architecture = random_architecture(seed);
+            let network = fold(&architecture, &random_variables(&architecture, seed));
+            let pictures = [random_pictures(&architecture, 8, seed)];
+            let quantized = quantize(&network, &pictures, &QuantizeOptions::default()).unwrap();
+            let (last, others) = quantized.nodes.split_last().unwrap();
+            assert_eq!(last.output, None);
+            for node in others {
+                let output = node.output.unwrap();
+                if let QuantizedLayer::Conv {
+                    activation: Some(Activation::Relu | Activation::Relu6), ..
+                } = node.layer
+                {
+                    assert_eq!(output.zero_point, 0, "{}", node.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_diverged_network_or_no_pictures_is_an_error() {
+        let architecture = random_architecture(3);
+        let mut network = fold(&architecture, &random_variables(&architecture, 3));
+        let options = QuantizeOptions::default();
+        let message = quantize(&network, &[], &options).unwrap_err().to_string();
+        assert!(message.contains("no pictures"), "{message}");
+        let [channels, height, width] = architecture.input;
+        let nan = Tensor::full([1, channels, height, width], f64::NAN, (Kind::Float, Device::Cpu));
+        let message = quantize(&network, &[nan], &options).unwrap_err().to_string();
+        assert!(message.contains("not finite"), "{message}");
+        for node in &mut network.nodes {
+            if let FoldedLayer::Conv { weight, .. } = &mut node.layer {
+                weight[0] = f32::INFINITY;
+            }
+        }
+        let pictures = [Tensor::zeros([1, channels, height, width], (Kind::Float, Device::Cpu))];
+        assert!(quantize(&network, &pictures, &options).is_err());
+    }
+}
