@@ -100,7 +100,8 @@ impl Deployment<'_> {
         let write = |(file, mut report): (ModelFile, Report), name: &str| {
             let path = folder.join(name);
             file.write(&path)?;
-            report.bytes = std::fs::metadata(&path).with_context(|| format!("cannot read '{}'", path.display()))?.len();
+            report.bytes =
+                std::fs::metadata(&path).with_context(|| format!("cannot read '{}'", path.display()))?.len();
             Ok::<_, anyhow::Error>(report)
         };
         Ok([write(int8, INT8_FILE)?, write(float, F32_FILE)?])
@@ -290,7 +291,8 @@ fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
         ("fpr_at_95_tpr", figures.fpr_at_95_tpr),
         ("oscr", figures.oscr),
     ];
-    let number = |(name, value): (&str, Option<f64>)| Some((name.to_string(), value.filter(|v| v.is_finite())?));
+    let number =
+        |(name, value): (&str, Option<f64>)| Some((name.to_string(), value.filter(|v| v.is_finite())?));
     named.into_iter().filter_map(number).collect()
 }
 
@@ -308,8 +310,16 @@ pub fn print_reports(reports: &[Report; 2], classes: usize) {
         }
     };
     let some = |value: f64| Some(value).filter(|value| value.is_finite());
-    line(&format!("accuracy of {classes} known classes (higher is better)"), some(one.accuracy), some(other.accuracy));
-    line("threshold (a larger score is more unknown)", some(int8.threshold.value.into()), some(float.threshold.value.into()));
+    line(
+        &format!("accuracy of {classes} known classes (higher is better)"),
+        some(one.accuracy),
+        some(other.accuracy),
+    );
+    line(
+        "threshold (a larger score is more unknown)",
+        some(int8.threshold.value.into()),
+        some(float.threshold.value.into()),
+    );
     line("known pictures accepted at it, TPR", some(one.tpr), some(other.tpr));
     line("unknown pictures accepted at it (lower is better)", one.fpr, other.fpr);
     line("AUROC, unknown against known (higher is better)", one.auroc, other.auroc);

@@ -215,8 +215,10 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
         training.resume(Checkpoint::load(&checkpoint)?)?;
         eprintln!("resuming after step {} of {}", training.step(), recipe.steps(data.train.len()));
     }
-    let how_to_resume =
-        format!(": the training is saved in '{}'; the same command with --resume continues it", checkpoint.display());
+    let how_to_resume = format!(
+        ": the training is saved in '{}'; the same command with --resume continues it",
+        checkpoint.display()
+    );
     if training.run(&|| interrupt.requested())? == Ending::Interrupted {
         return Err(Interrupted(how_to_resume).into());
     }

@@ -118,9 +118,10 @@ pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
     let mut variables = Variables::initialise(&architecture, 0);
     variables.assign(&values, None)?;
     let centre_pictures: Vec<usize> = (0..train.len()).collect();
-    let name = args.name.clone().unwrap_or_else(|| {
-        args.checkpoint.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-    });
+    let name = args
+        .name
+        .clone()
+        .unwrap_or_else(|| args.checkpoint.file_stem().unwrap_or_default().to_string_lossy().into_owned());
     let reports = Deployment {
         architecture: &architecture,
         variables: &variables,
@@ -168,7 +169,14 @@ impl ImportArgs {
             "means must be numbers, standard deviations above 0"
         );
         let colour = if channels == 1 { Colour::Grey } else { Colour::Rgb };
-        Ok(InputSpec { width: shape.side, height: shape.side, colour, resize: ResizeRule::Stretch, mean, std })
+        Ok(InputSpec {
+            width: shape.side,
+            height: shape.side,
+            colour,
+            resize: ResizeRule::Stretch,
+            mean,
+            std,
+        })
     }
 }
 
@@ -236,15 +244,19 @@ impl Files {
             anyhow::bail!("class {class} of the split is known and unknown at once");
         }
         let levels = Levels::find(data)?;
-        let held_out = levels.held_out.with_context(|| {
-            format!("'{}' needs the levels train/ and test/ (or val/)", data.display())
-        })?;
+        let held_out = levels
+            .held_out
+            .with_context(|| format!("'{}' needs the levels train/ and test/ (or val/)", data.display()))?;
         let train = class_folders(&levels.train)?;
         let test = class_folders(&held_out)?;
         let names: Vec<&String> = train.keys().collect();
         let name = |class: usize| -> Result<&String> {
             names.get(class).copied().with_context(|| {
-                format!("the split has class {class}, but '{}' has {} classes", levels.train.display(), names.len())
+                format!(
+                    "the split has class {class}, but '{}' has {} classes",
+                    levels.train.display(),
+                    names.len()
+                )
             })
         };
         let classes: Vec<String> =

@@ -69,10 +69,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,anchorwatch_train=info"))
-        .format_timestamp(None)
-        .format_target(false)
-        .init();
+    env_logger::Builder::from_env(
+        env_logger::Env::default().default_filter_or("warn,anchorwatch_train=info"),
+    )
+    .format_timestamp(None)
+    .format_target(false)
+    .init();
     let result = Interrupt::listen().and_then(|interrupt| match &cli.command {
         Command::Fit(args) => fit::run(args, &interrupt),
         Command::Import(args) => import::run(args, &interrupt),

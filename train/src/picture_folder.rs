@@ -333,8 +333,7 @@ mod tests {
         assert_eq!(list.classes, ["b", "a"]);
         assert_eq!(list.train.len(), 2);
         assert_eq!(list.held_out, [(folder.path().join("test/a/2.jpg"), 1)]);
-        let others: Vec<String> =
-            list.others.iter().map(|path| file_name(path.parent().unwrap())).collect();
+        let others: Vec<String> = list.others.iter().map(|path| file_name(path.parent().unwrap())).collect();
         assert_eq!(others, ["c", "z"]);
         assert!(list.warnings[0].contains("'b' has no pictures"));
     }

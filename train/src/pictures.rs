@@ -41,7 +41,8 @@ impl Pictures {
         let bar = progress::bar(files.len() as u64, &format!("reading {what}"));
         let share = files.len().div_ceil(threads.max(1)).max(1);
         std::thread::scope(|scope| {
-            for (number, (files, bytes)) in files.chunks(share).zip(bytes.chunks_mut(share * size)).enumerate()
+            for (number, (files, bytes)) in
+                files.chunks(share).zip(bytes.chunks_mut(share * size)).enumerate()
             {
                 let (failures, bar) = (&failures, &bar);
                 scope.spawn(move || {
@@ -56,7 +57,8 @@ impl Pictures {
                             Ok(())
                         });
                         if let Err(error) = result {
-                            let mut failures = failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                            let mut failures =
+                                failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                             failures.push((number * share + index, error.to_string()));
                         }
                         bar.inc(1);
@@ -68,8 +70,12 @@ impl Pictures {
         interrupt.check()?;
         let mut failures = failures.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         failures.sort();
-        let mut pictures =
-            Self { shape, bytes, classes: files.iter().map(|(_, class)| *class).collect(), skipped: Vec::new() };
+        let mut pictures = Self {
+            shape,
+            bytes,
+            classes: files.iter().map(|(_, class)| *class).collect(),
+            skipped: Vec::new(),
+        };
         pictures.drop_rows(&failures.iter().map(|(index, _)| *index).collect::<Vec<_>>());
         pictures.skipped = failures.into_iter().map(|(_, reason)| reason).collect();
         Ok(pictures)
@@ -117,7 +123,8 @@ impl Pictures {
     pub fn sample(&self, classes: usize, most: usize) -> Vec<usize> {
         let mut chosen = Vec::new();
         for class in 0..classes {
-            let of_class: Vec<usize> = (0..self.len()).filter(|&index| self.classes[index] == class).collect();
+            let of_class: Vec<usize> =
+                (0..self.len()).filter(|&index| self.classes[index] == class).collect();
             let count = of_class.len().min(most);
             chosen.extend((0..count).map(|index| of_class[index * of_class.len() / count]));
         }

@@ -146,7 +146,10 @@ pub mod tests {
         ours.check_same(&ours.clone()).unwrap();
         let theirs = Recipe { seed: 6, pictures: "00".to_string(), ..recipe() };
         let message = ours.check_same(&theirs).unwrap_err().to_string();
-        assert!(message.contains("the training pictures, seed (6 in the checkpoint, 5 now) differ"), "{message}");
+        assert!(
+            message.contains("the training pictures, seed (6 in the checkpoint, 5 now) differ"),
+            "{message}"
+        );
     }
 
     #[test]

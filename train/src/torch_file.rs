@@ -346,7 +346,8 @@ impl Machine {
 
     /// A persistent id: ("storage", type, key, device, number of elements, …).
     fn storage(&mut self, id: &Value) -> Result<Rc<Storage>> {
-        let [Value::Text(tag), Value::Global(kind), Value::Text(key), _, Value::Int(length), ..] = self.items(id)
+        let [Value::Text(tag), Value::Global(kind), Value::Text(key), _, Value::Int(length), ..] =
+            self.items(id)
         else {
             bail!(BROKEN)
         };
@@ -550,7 +551,8 @@ mod tests {
         for name in ["MNIST", "CIFAR10"] {
             let ours = read_torch_file(&folder.join(format!("{name}-trial0.pth"))).unwrap();
             let theirs =
-                crate::variables::read_safetensors(&folder.join(format!("{name}-trial0.safetensors"))).unwrap();
+                crate::variables::read_safetensors(&folder.join(format!("{name}-trial0.safetensors")))
+                    .unwrap();
             assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
             for (name, tensor) in ours {
                 assert_eq!(tensor, theirs[&name], "{name}");

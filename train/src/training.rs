@@ -132,8 +132,7 @@ impl<'a> Training<'a> {
         let varied = augment(&bytes, size, recipe.augment, recipe.flip, &mut random);
         let input = normalise(varied, &recipe.input);
         let targets = self.pictures.targets(indices);
-        let distances =
-            loss::distances(&forward(self.architecture, &self.variables, &input, true), anchors);
+        let distances = loss::distances(&forward(self.architecture, &self.variables, &input, true), anchors);
         let loss = loss::class_anchor_loss(&distances, &targets);
         let value = loss.double_value(&[]);
         ensure!(
@@ -237,8 +236,7 @@ mod tests {
     #[test]
     fn a_training_learns_and_one_interrupted_and_resumed_gives_the_same_bits() {
         // EfficientNet has dropout and a backbone rate, tiny has neither.
-        let architectures =
-            [backbones::tiny([3, 8, 8], 2), backbones::efficientnet_lite0([3, 8, 8], 2)];
+        let architectures = [backbones::tiny([3, 8, 8], 2), backbones::efficientnet_lite0([3, 8, 8], 2)];
         for architecture in &architectures {
             let (recipe, pictures) = (Recipe { backbone_rate: 0.5, ..recipe() }, dark_and_light());
             let folder = tempfile::tempdir().unwrap();
