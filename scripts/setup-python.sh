@@ -16,5 +16,10 @@ if [ ! -x "$venv/bin/python" ]; then
         exit 1
     }
 fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}" >&2
+pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+for package in "${packages[@]}"; do
+    # Only pnnx's converter is used, which is a program by itself: not torch, which it asks for.
+    [ "$package" != pnnx ] || "${pip[@]}" --no-deps pnnx >&2
+done
+"${pip[@]}" "${packages[@]/pnnx/numpy}" >&2
 echo "$venv/bin/python"

@@ -3,6 +3,7 @@
 use super::{model, terminal};
 use crate::network::{Judge, Timings};
 use crate::vision::{Region, load_picture};
+use anchorwatch_kernels::Isa;
 use clap::Args;
 use image::RgbImage;
 use serde::Serialize;
@@ -13,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Measure how fast a model is on this device
 ///
-/// Judges one picture again and again, in one thread as 'run' does, and prints how long it takes,
-/// in which stage, and how much memory the program needed at most.
+/// Judges one picture again and again, as 'run' does, and prints how long it takes, in which stage,
+/// and how much memory the program needed at most.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
     /// The model file; without it, the default model inside this program
@@ -33,6 +34,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     warm_up: u32,
 
+    /// So many threads share the work on one picture [default: as many as there are processors]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<std::num::NonZeroUsize>,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -46,6 +51,9 @@ struct Measured {
     /// Width and height of the picture.
     picture: [u32; 2],
     runs: usize,
+    /// Which instructions compute the integer part.
+    instructions: &'static str,
+    threads: usize,
     /// From the picture to the verdict.
     total: Percentiles,
     /// Cutting, resizing, converting.
@@ -86,7 +94,8 @@ fn milliseconds(duration: Duration) -> f64 {
 
 pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let model = model::load(args.model.as_deref())?;
+    let threads = model::threads(args.threads);
+    let model = model::load(args.model.as_deref())?.with_threads(threads);
     let mut judge = Judge::new(&model)?;
     let load = milliseconds(started.elapsed());
     let picture = match &args.source {
@@ -116,6 +125,8 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         model: model.id().to_string(),
         picture: [width, height],
         runs: measured.len(),
+        instructions: Isa::from_environment().unwrap_or(Isa::Scalar).name(),
+        threads,
         total,
         prepare: stage(|timings| timings.prepare),
         network: stage(|timings| timings.network),
@@ -136,8 +147,8 @@ impl Measured {
     fn text(&self, place: &str) -> String {
         let [width, height] = self.picture;
         let mut text = format!(
-            "{place} ({}), a picture of {width}×{height}, {} runs, one thread\n\n  {:<10} {:>10} {:>10} {:>10} {:>10}",
-            self.model, self.runs, "ms", "min", "p50", "p90", "p99"
+            "{place} ({}), a picture of {width}×{height}, {} runs, {} thread(s), {}\n\n  {:<10} {:>10} {:>10} {:>10} {:>10}",
+            self.model, self.runs, self.threads, self.instructions, "ms", "min", "p50", "p90", "p99"
         );
         for (stage, Percentiles { min, p50, p90, p99 }) in [
             ("prepare", self.prepare),

@@ -1,8 +1,8 @@
 //! `anchorwatch calibrate`: a new threshold from pictures of the place where the model is used.
 
 use super::exit::UsageError;
-use super::judge_pictures::{judge_pictures, tell_unusable, usual_threads};
-use super::{class_folders, terminal};
+use super::judge_pictures::{judge_pictures, tell_unusable};
+use super::{class_folders, model, terminal};
 use crate::evaluate::threshold_for_tpr;
 use crate::network::metadata::{ClassScores, Threshold};
 use crate::network::{Model, ModelFile};
@@ -47,7 +47,7 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     let classes = &model.metadata().classes;
     let known = class_folders::known(&args.known, classes)?;
     let files: Vec<&Path> = known.iter().flatten().map(PathBuf::as_path).collect();
-    let threads = args.threads.map_or_else(usual_threads, std::num::NonZeroUsize::get);
+    let threads = model::threads(args.threads);
     let (verdicts, unusable) = judge_pictures(&model, &files, threads)?;
     tell_unusable(&unusable)?;
 

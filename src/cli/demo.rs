@@ -1,11 +1,37 @@
 //! The demo: a few pictures inside the program, some of classes that the default model knows, some
-//! of other things. `models/samples/README.md` says where they come from.
+//! of other things. `models/samples/SOURCES.md` says where they come from.
 
 use crate::capture::{Embedded, Source};
 use crate::network::Metadata;
 
+macro_rules! sample {
+    ($name:literal) => {
+        ($name, include_bytes!(concat!("../../models/samples/", $name)))
+    };
+}
+
 /// Name and file of each picture. The folder says what is true.
-static PICTURES: &[(&str, &[u8])] = &[];
+static PICTURES: &[(&str, &[u8])] = &[
+    sample!("known/bee-1.jpg"),
+    sample!("known/car-1.jpg"),
+    sample!("known/cat-1.jpg"),
+    sample!("known/cat-2.jpg"),
+    sample!("known/cat-3.jpg"),
+    sample!("known/dog-1.jpg"),
+    sample!("known/espresso-1.jpg"),
+    sample!("known/goldfish-1.jpg"),
+    sample!("known/orange-1.jpg"),
+    sample!("known/suspension-bridge-1.jpg"),
+    sample!("unknown/astronaut-1.jpg"),
+    sample!("unknown/chameleon-1.jpg"),
+    sample!("unknown/gamepad-1.jpg"),
+    sample!("unknown/hot-air-balloon-1.jpg"),
+    sample!("unknown/owl-1.jpg"),
+    sample!("unknown/pencils-1.jpg"),
+    sample!("unknown/space-shuttle-1.jpg"),
+    sample!("unknown/sunflower-1.jpg"),
+    sample!("unknown/sushi-1.jpg"),
+];
 
 /// What is printed when it is over.
 pub const AFTERWARDS: &str = "

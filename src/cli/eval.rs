@@ -1,7 +1,7 @@
 //! `anchorwatch eval`: how well a model does, measured with the engine that is deployed.
 
 use super::exit::UsageError;
-use super::judge_pictures::{Unusable, judge_pictures, tell_unusable, usual_threads};
+use super::judge_pictures::{Unusable, judge_pictures, tell_unusable};
 use super::{class_folders, model, terminal};
 use crate::evaluate::{Figures, KnownPicture};
 use anyhow::{Context, bail};
@@ -87,7 +87,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
 
     let files = known.iter().chain(unknown.values()).flatten();
     let files: Vec<&Path> = files.map(PathBuf::as_path).collect();
-    let threads = args.threads.map_or_else(usual_threads, std::num::NonZeroUsize::get);
+    let threads = model::threads(args.threads);
     let (verdicts, unusable) = judge_pictures(&model, &files, threads)?;
 
     let mut verdicts = verdicts.into_iter();

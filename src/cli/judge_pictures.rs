@@ -4,7 +4,6 @@ use super::terminal::{print_message, progress_bar};
 use crate::network::{Judge, Model};
 use crate::vision::{Region, load_picture};
 use anchorwatch_core::Verdict;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,11 +17,6 @@ pub struct Unusable {
     pub why: String,
 }
 
-/// As many threads as there are processors.
-pub fn usual_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
-}
-
 /// Judges each picture as a whole, as in training. The verdicts are in the order of the pictures,
 /// `None` for those that cannot be used.
 pub fn judge_pictures(
@@ -31,6 +25,8 @@ pub fn judge_pictures(
     threads: usize,
 ) -> anyhow::Result<(Vec<Option<Verdict>>, Vec<Unusable>)> {
     let bar = progress_bar(pictures.len() as u64, "judging");
+    // The pictures are divided over the threads, not the work on each.
+    let model = &model.clone().with_threads(1);
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let unusable = Mutex::new(Vec::new());
     let work = || -> anyhow::Result<Vec<(usize, Verdict)>> {

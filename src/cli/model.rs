@@ -1,6 +1,7 @@
 //! The model that a command works with: a file, or the one inside the program.
 
 use crate::network::{Model, ModelError};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// Reads a model file; without one, the default model.
@@ -9,6 +10,11 @@ pub fn load(path: Option<&Path>) -> Result<Model, ModelError> {
         Some(path) => Model::load(path),
         None => Model::embedded(),
     }
+}
+
+/// As many threads as were asked for, or as there are processors.
+pub fn threads(asked: Option<NonZeroUsize>) -> usize {
+    asked.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
 }
 
 /// What to call it.

@@ -48,7 +48,7 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
             return Err(UsageError(what.to_string()).into());
         }
     };
-    let model = model::load(settings.model.as_deref())?;
+    let model = model::load(settings.model.as_deref())?.with_threads(model::threads(settings.threads));
     let mut judge = Judge::new(&model)?;
     if let Some(threshold) = settings.threshold {
         judge.set_threshold(threshold as f32);

@@ -7,11 +7,13 @@ use crate::capture::SourceOptions;
 use crate::record::CropFormat;
 use crate::vision::RegionRule;
 use anchorwatch_core::WatchConfig;
+use anchorwatch_kernels::Isa;
 use anyhow::Context;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -48,6 +50,10 @@ pub struct Settings {
     /// The model file; without it, the default model inside this program
     #[arg(short, long, env = "ANCHORWATCH_MODEL", value_name = "FILE", help_heading = "Known or unknown")]
     pub model: Option<PathBuf>,
+
+    /// So many threads share the work on one picture [default: as many as there are processors]
+    #[arg(long, env = "ANCHORWATCH_THREADS", value_name = "COUNT", help_heading = "Known or unknown")]
+    pub threads: Option<NonZeroUsize>,
 
     /// Reject above this score, instead of the model's own threshold ('inspect' shows it); smaller
     /// means that more is unknown
@@ -107,6 +113,7 @@ impl Default for Settings {
             camera_size: None,
             frame_timeout: SourceOptions::default().frame_timeout.as_secs_f64(),
             model: None,
+            threads: None,
             threshold: None,
             raise: KOfN { k: watch.raise_k, n: watch.raise_n },
             clear: KOfN { k: watch.clear_k, n: watch.clear_n },
@@ -205,7 +212,8 @@ pub fn warn_of_unknown_variables(program: &Command) {
     let commands = std::iter::once(program).chain(program.get_subcommands());
     let known: Vec<_> = commands.flat_map(Command::get_arguments).filter_map(|arg| arg.get_env()).collect();
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ANCHORWATCH_") && !known.contains(&name.as_os_str()) {
+        let is_ours = name.to_string_lossy().starts_with("ANCHORWATCH_") && name != Isa::VARIABLE;
+        if is_ours && !known.contains(&name.as_os_str()) {
             log::warn!("the environment variable {} has no meaning here", name.to_string_lossy());
         }
     }

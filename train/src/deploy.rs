@@ -128,7 +128,7 @@ impl Deployment<'_> {
         let mut file = ModelFile { onnx, metadata };
         // There is none yet, and none is asked for while logits are computed.
         file.metadata.threshold.value = 0.0;
-        let model = Model::from_file(&file).context("the exported network does not run")?;
+        let model = Model::from_file(&file).context("the exported network does not run")?.with_threads(1);
         let run = |pictures: &Pictures, indices: &[usize], what: &str| {
             self.engine_logits(&model, pictures, indices, &format!("{precision}: {what}"))
         };
@@ -191,6 +191,7 @@ impl Deployment<'_> {
         what: &str,
     ) -> Result<Logits> {
         let bar = progress::bar(indices.len() as u64, what);
+        let interrupt = self.interrupt;
         let share = indices.len().div_ceil(self.threads.max(1)).max(1);
         let parts = std::thread::scope(|scope| {
             let workers: Vec<_> = indices
@@ -201,7 +202,7 @@ impl Deployment<'_> {
                         let mut session = model.session()?;
                         let mut values = Vec::new();
                         for &index in indices {
-                            self.interrupt.check()?;
+                            interrupt.check()?;
                             values.extend_from_slice(session.logits(pictures.picture(index))?);
                             bar.inc(1);
                         }
