@@ -93,6 +93,25 @@ impl Isa {
         }
     }
 
+    /// The most multiplications with additions of 8-bit numbers a cycle, in one core of the
+    /// processors that the version is written for; `None` where that cannot be said. Winograd's
+    /// method needs fewer of them than it is counted for, and may seem to exceed it.
+    pub fn peak_macs_per_cycle(self) -> Option<u32> {
+        match self {
+            Self::Scalar => None,
+            // Two `vpmaddwd` of 16 products (Zen 2 to 4, Haswell and later).
+            Self::Avx2 => Some(32),
+            // Two `vpdpbusd` of 32 (Alder Lake), or 64 (Ice Lake server, Zen 5; Zen 4 has half).
+            Self::AvxVnni => Some(64),
+            Self::Avx512Vnni => Some(128),
+            // One `smull` of 8 (Cortex-A72: multiplications have one pipe).
+            Self::Neon => Some(8),
+            // Two `sdot` of 16 (Cortex-A76), or two `smmla` of 32.
+            Self::Dotprod => Some(32),
+            Self::I8mm => Some(64),
+        }
+    }
+
     /// The one of that [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|isa| isa.name() == name)

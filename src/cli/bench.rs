@@ -1,8 +1,8 @@
 //! `anchorwatch bench`: how long one picture takes here, and how much memory.
 
-use super::{model, terminal};
-use crate::network::{Judge, Timings};
-use crate::vision::{Region, load_picture};
+use super::{clock, model, terminal};
+use crate::network::{Judge, LayerReport, Timings};
+use crate::vision::{Preparer, Region, load_picture};
 use anchorwatch_kernels::Isa;
 use clap::Args;
 use image::RgbImage;
@@ -38,6 +38,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "COUNT")]
     threads: Option<std::num::NonZeroUsize>,
 
+    /// Also time each layer that computes in int8, beside what the processor could do at best
+    #[arg(long)]
+    profile: bool,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -68,6 +72,24 @@ struct Measured {
     load: f64,
     /// The most memory that the program has had (VmHWM); where the system tells it.
     peak_memory_mib: Option<f64>,
+    /// With --profile: the layers that compute in int8.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<LayerTime>,
+    /// The processor's clock while they ran, in GHz; where it can be found out.
+    clock: Option<f64>,
+}
+
+/// One layer.
+#[derive(Serialize)]
+struct LayerTime {
+    #[serde(flatten)]
+    layer: LayerReport,
+    /// The least of the runs, in milliseconds.
+    min: f64,
+    /// Multiplications with additions a cycle, of all threads together.
+    macs_per_cycle: Option<f64>,
+    /// The same, of what this processor's instructions could do at best.
+    share_of_peak: Option<f64>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -134,6 +156,16 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         frames_per_second: 1000.0 / total.p50,
         load,
         peak_memory_mib: peak_memory_mib(),
+        layers: Vec::new(),
+        clock: None,
+    };
+    let measured = if args.profile {
+        let mut preparer = Preparer::new(&model.metadata().input);
+        let pixels = preparer.prepare(&picture, region)?;
+        let times = model.profile(pixels, args.runs as usize)?;
+        measured.with_layers(model.layers(), &times)
+    } else {
+        measured
     };
     if args.json {
         terminal::print_json(&measured)?;
@@ -144,6 +176,24 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl Measured {
+    fn with_layers(self, layers: &[LayerReport], times: &[Duration]) -> Self {
+        let clock = clock::gigahertz();
+        let peak = Isa::from_environment().ok().and_then(Isa::peak_macs_per_cycle);
+        let peak = peak.map(|peak| f64::from(peak) * self.threads as f64);
+        let layers = layers.iter().zip(times).map(|(layer, &time)| {
+            let cycles = clock.map(|clock| clock * time.as_nanos() as f64);
+            let macs_per_cycle =
+                cycles.filter(|_| layer.macs > 0).map(|cycles| layer.macs as f64 / cycles.max(1.0));
+            LayerTime {
+                layer: layer.clone(),
+                min: milliseconds(time),
+                macs_per_cycle,
+                share_of_peak: macs_per_cycle.zip(peak).map(|(macs, peak)| macs / peak),
+            }
+        });
+        Self { layers: layers.collect(), clock, ..self }
+    }
+
     fn text(&self, place: &str) -> String {
         let [width, height] = self.picture;
         let mut text = format!(
@@ -164,6 +214,37 @@ impl Measured {
         if let Some(memory) = self.peak_memory_mib {
             let _ = write!(text, "\n  {memory:.1} MiB of memory at most");
         }
+        if !self.layers.is_empty() {
+            text += &self.profile();
+        }
+        text
+    }
+}
+
+impl Measured {
+    /// The table of the layers.
+    fn profile(&self) -> String {
+        let clock =
+            self.clock.map_or("at an unknown clock".to_string(), |clock| format!("at {clock:.2} GHz"));
+        let kinds = self.layers.iter().map(|time| time.layer.kind.chars().count()).max().unwrap_or(0);
+        let mut text = format!(
+            "\n\nLayers in int8, {clock} (Winograd's method multiplies less than is counted)\n\n  {:<kinds$} {:>16} {:>9} {:>10} {:>10} {:>9}",
+            "layer", "output", "ms", "MMAC", "MAC/cycle", "of peak"
+        );
+        for LayerTime { layer, min, macs_per_cycle, share_of_peak } in &self.layers {
+            let shape: Vec<String> = layer.shape.iter().skip(1).map(usize::to_string).collect();
+            let macs = macs_per_cycle.map_or("-".to_string(), |macs| format!("{macs:.1}"));
+            let share = share_of_peak.map_or("-".to_string(), |share| format!("{:.0} %", share * 100.0));
+            let _ = write!(
+                text,
+                "\n  {:<kinds$} {:>16} {min:>9.4} {:>10.2} {macs:>10} {share:>9}",
+                layer.kind,
+                shape.join("×"),
+                layer.macs as f64 / 1e6
+            );
+        }
+        let total: f64 = self.layers.iter().map(|time| time.min).sum();
+        let _ = write!(text, "\n  {:<kinds$} {:>16} {total:>9.4}", "all of them", "");
         text
     }
 }

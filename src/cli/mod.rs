@@ -4,6 +4,7 @@
 mod bench;
 mod calibrate;
 mod class_folders;
+mod clock;
 mod completions;
 mod config;
 mod demo;

@@ -5,8 +5,8 @@ use super::model_file::{digest, in_file, read_bytes};
 use super::{Metadata, ModelError, ModelFile, guard, integer};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tract_onnx::pb::{GraphProto, tensor_shape_proto::dimension::Value as Dimension, type_proto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::SimpleState;
@@ -24,9 +24,11 @@ pub struct Model {
     id: String,
     layers: Arc<[LayerReport]>,
     plan: Arc<TypedSimplePlan>,
-    /// How many threads a session has, and where the integer part reads it.
+    /// How many threads a session has.
     threads: usize,
-    integer_threads: Option<Arc<Mutex<Arc<AtomicUsize>>>>,
+    /// The part that runs in integers, if there is one, and whether it is all of the network.
+    integer: Option<Arc<Mutex<integer::IntegerOperation>>>,
+    all_integer: bool,
 }
 
 impl Model {
@@ -80,7 +82,6 @@ impl Model {
             return Self::by_tract(file, id);
         };
         let integer::Divided { operation, mut layers, rest } = divided;
-        let threads = operation.threads();
         let rest = rest.map(|rest| {
             guard::catch(READING, || {
                 tract_onnx::onnx().model_for_proto_model(&rest)?.into_typed()?.into_decluttered()
@@ -90,9 +91,10 @@ impl Model {
         if let Some(rest) = &rest {
             layers.extend(guard::catch(READING, || layers::reports(rest))?);
         }
-        let model = guard::catch(READING, || joined(operation, rest.as_ref()))?;
+        let model = guard::catch(READING, || joined(operation.clone(), rest.as_ref()))?;
         let mut model = Self::ready(file, id, model, layers)?;
-        model.integer_threads = Some(Arc::new(Mutex::new(threads)));
+        model.integer = Some(Arc::new(Mutex::new(operation)));
+        model.all_integer = rest.is_none();
         Ok(model)
     }
 
@@ -126,7 +128,7 @@ impl Model {
         let plan = guard::catch(PREPARING, || model.into_optimized()?.into_runnable())?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (metadata, layers) = (Arc::new(metadata.clone()), layers.into());
-        Ok(Self { metadata, id, layers, plan, threads, integer_threads: None })
+        Ok(Self { metadata, id, layers, plan, threads, integer: None, all_integer: false })
     }
 
     /// The same model, whose sessions each have so many threads for the integer part (tract's own
@@ -151,19 +153,38 @@ impl Model {
         &self.layers
     }
 
+    /// How long each of the first [`layers`](Self::layers) takes on a picture of H×W×C bytes, those
+    /// that run in integers: the least of so many runs. What tract runs is not in it.
+    ///
+    /// # Errors
+    /// If the number of bytes is not that of the input.
+    pub fn profile(&self, pixels: &[u8], runs: usize) -> Result<Vec<Duration>, ModelError> {
+        let input = &self.metadata.input;
+        let expected = input.height as usize * input.width as usize * input.channels();
+        if pixels.len() != expected {
+            return Err(ModelError::Pixels { expected, got: pixels.len() });
+        }
+        let Some(integer) = &self.integer else { return Ok(Vec::new()) };
+        let integer = integer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(integer.profile(pixels, runs, self.threads))
+    }
+
     /// A session, for one thread of the caller.
     ///
     /// # Errors
     /// If tract cannot set the network up.
     pub fn session(&self) -> Result<Session, ModelError> {
-        let state = {
+        let runner = {
             // Held until the session is made, so that no other one changes the number.
-            let setting =
-                self.integer_threads.as_ref().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
-            if let Some(setting) = &setting {
-                setting.store(self.threads, Ordering::Relaxed);
+            let integer =
+                self.integer.as_ref().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Some(integer) = &integer {
+                integer.set_threads(self.threads);
             }
-            self.plan.spawn().map_err(|error| guard::failed(PREPARING, error))?
+            match integer {
+                Some(integer) if self.all_integer => Runner::Integer(integer.session()),
+                _ => Runner::Plan(self.plan.spawn().map_err(|error| guard::failed(PREPARING, error))?),
+            }
         };
         let input = &self.metadata.input;
         let tables = input
@@ -172,8 +193,8 @@ impl Model {
             .zip(&input.std)
             .map(|(mean, std)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std));
         Ok(Session {
-            state,
-            tables: if self.integer_threads.is_some() { None } else { Some(tables.collect()) },
+            runner,
+            tables: if self.integer.is_some() { None } else { Some(tables.collect()) },
             size: [input.height as usize, input.width as usize, input.channels()],
             logits: vec![0.0; self.metadata.logits()],
         })
@@ -214,9 +235,18 @@ fn joined(operation: integer::IntegerOperation, rest: Option<&TypedModel>) -> Tr
     Ok(model)
 }
 
+/// What runs.
+enum Runner {
+    /// tract's plan.
+    Plan(SimpleState<TypedFact, Box<dyn TypedOp>>),
+    /// The one operation that the plan consists of: called directly, since a plan allocates tensors
+    /// for what goes in and comes out.
+    Integer(integer::IntegerSession),
+}
+
 /// Runs a network, one picture after another.
 pub struct Session {
-    state: SimpleState<TypedFact, Box<dyn TypedOp>>,
+    runner: Runner,
     /// Of each channel, the input value that each byte becomes; `None` where the network takes
     /// the bytes.
     tables: Option<Vec<[f32; 256]>>,
@@ -237,13 +267,20 @@ impl Session {
         if pixels.len() != expected {
             return Err(ModelError::Pixels { expected, got: pixels.len() });
         }
+        let state = match &mut self.runner {
+            Runner::Integer(session) => {
+                self.logits.copy_from_slice(session.run(pixels));
+                return Ok(&self.logits);
+            }
+            Runner::Plan(state) => state,
+        };
         let input = match &self.tables {
             None => Tensor::from_shape(&[1, height, width, channels], pixels),
             Some(tables) => normalised(pixels, tables, height, width),
         };
         let failed = |error| guard::failed(RUNNING, error);
         let input = input.map_err(failed)?;
-        let outputs = guard::catch(RUNNING, || self.state.run(tvec!(input.into_tvalue())))?;
+        let outputs = guard::catch(RUNNING, || state.run(tvec!(input.into_tvalue())))?;
         let output = outputs[0].try_as_plain_ram().map_err(failed)?;
         self.logits.copy_from_slice(output.as_slice::<f32>().map_err(failed)?);
         Ok(&self.logits)

@@ -29,6 +29,17 @@ fn every_stage_is_measured() {
 }
 
 #[test]
+fn every_int8_layer_is_timed_with_profile() {
+    let arguments = ["bench", "--profile", "--runs", "2", "--warm-up", "0"];
+    let measured: Value = serde_json::from_str(&succeed(arguments.iter().chain(&["--json"])).stdout).unwrap();
+    let layers = measured["layers"].as_array().unwrap();
+    let macs: f64 = layers.iter().map(|layer| layer["macs"].as_f64().unwrap()).sum();
+    assert!(layers.len() > 50 && macs > 1e8, "{measured}");
+    assert!(layers.iter().all(|layer| layer["min"].as_f64().unwrap() > 0.0), "{measured}");
+    assert!(succeed(arguments).stdout.contains("MAC/cycle"));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let model = models::write(folder.path());

@@ -3,7 +3,8 @@
 //! memory does not grow with the number of pictures.
 
 use crate::folded::FoldedNetwork;
-use anyhow::{Result, bail};
+use anyhow::bail;
+use std::str::FromStr;
 use tch::Tensor;
 
 /// How the range of a tensor is chosen from what was seen of it.
@@ -15,6 +16,20 @@ pub enum RangeMethod {
     Percentile(f64),
     /// Where the mean squared error of quantization is smallest.
     Mse,
+}
+
+impl FromStr for RangeMethod {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let share = |text: &str| text.parse().ok().filter(|share| (0.5..=1.0).contains(share));
+        match (text, text.strip_prefix("percentile:").and_then(share)) {
+            ("mse", _) => Ok(Self::Mse),
+            ("min-max", _) => Ok(Self::MinMax),
+            (_, Some(share)) => Ok(Self::Percentile(share)),
+            _ => Err("must be mse, min-max or percentile:SHARE, such as percentile:0.9999".to_string()),
+        }
+    }
 }
 
 /// Bins of a histogram: eight to a quantization step at the widest range.
@@ -29,7 +44,7 @@ pub fn activation_ranges(
     network: &FoldedNetwork,
     batches: &[Tensor],
     method: RangeMethod,
-) -> Result<Vec<[f32; 2]>> {
+) -> anyhow::Result<Vec<[f32; 2]>> {
     let mut extremes = vec![[0f32; 2]; network.nodes.len()];
     let mut finite = true;
     for batch in batches {
@@ -165,6 +180,16 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn methods_are_written_as_on_the_command_line() {
+        assert_eq!("mse".parse(), Ok(RangeMethod::Mse));
+        assert_eq!("min-max".parse(), Ok(RangeMethod::MinMax));
+        assert_eq!("percentile:0.999".parse(), Ok(RangeMethod::Percentile(0.999)));
+        for wrong in ["", "percentile", "percentile:99.9", "percentile:NaN", "MSE"] {
+            assert!(wrong.parse::<RangeMethod>().is_err(), "{wrong}");
+        }
+    }
 
     fn histogram(values: &[f32]) -> Histogram {
         let low = values.iter().copied().fold(0.0, f32::min);

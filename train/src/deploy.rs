@@ -2,6 +2,7 @@
 //! quantizes, measures each file with the engine that will run it, and writes centres, threshold,
 //! statistics, golden pictures and provenance into it.
 
+use crate::activation_ranges::RangeMethod;
 use crate::architecture::Architecture;
 use crate::calibration::{self, Logits};
 use crate::export::{float_onnx, int8_onnx};
@@ -63,6 +64,8 @@ pub struct Deployment<'a> {
     pub unknown: Option<&'a Pictures>,
     /// The share of known pictures to accept.
     pub tpr: f64,
+    /// How the ranges of activations are chosen.
+    pub ranges: RangeMethod,
     /// Threads to measure with.
     pub threads: usize,
     /// Where the network comes from; figures and precision are filled in here.
@@ -73,8 +76,6 @@ pub struct Deployment<'a> {
 
 /// The figures of one file.
 pub struct Report {
-    /// `int8` or `f32`.
-    pub precision: &'static str,
     /// How well it does.
     pub figures: Figures,
     /// The threshold in it.
@@ -91,7 +92,7 @@ impl Deployment<'_> {
         let range_pictures = self.train.sample(self.classes.len(), per_class);
         let batches: Vec<Tensor> =
             range_pictures.chunks(BATCH).map(|indices| self.inputs(self.train, indices)).collect();
-        let quantized = quantize(&folded, &batches, &QuantizeOptions::default())?;
+        let quantized = quantize(&folded, &batches, &QuantizeOptions { ranges: self.ranges })?;
         drop(batches);
         let f32_logits = |input: &Tensor| folded.logits(input);
         let int8_logits = |input: &Tensor| quantized.logits(input);
@@ -174,7 +175,7 @@ impl Deployment<'_> {
             .map(|index| self.golden(known_pictures, known_indices[index], exported))
             .collect::<Result<_>>()?;
         self.verify(&file)?;
-        Ok((file, Report { precision, figures, threshold, bytes: 0 }))
+        Ok((file, Report { figures, threshold, bytes: 0 }))
     }
 
     /// Normalised inputs of these pictures, B×C×H×W.
@@ -297,6 +298,11 @@ fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
     named.into_iter().filter_map(number).collect()
 }
 
+/// Four decimals, and more where these would be noughts: thresholds of tight clusters are tiny.
+fn digits(value: f64) -> String {
+    if value == 0.0 || value.abs() >= 1e-2 { format!("{value:.4}") } else { format!("{value:.2e}") }
+}
+
 /// Prints the figures of both files side by side, each with its direction.
 pub fn print_reports(reports: &[Report; 2], classes: usize) {
     let [int8, float] = reports;
@@ -307,7 +313,7 @@ pub fn print_reports(reports: &[Report; 2], classes: usize) {
     println!("{:<52}{:>10}{:>10}", "size, MB", size(int8), size(float));
     let line = |what: &str, one: Option<f64>, other: Option<f64>| {
         if let (Some(one), Some(other)) = (one, other) {
-            println!("{what:<52}{one:>10.4}{other:>10.4}");
+            println!("{what:<52}{:>10}{:>10}", digits(one), digits(other));
         }
     };
     let some = |value: f64| Some(value).filter(|value| value.is_finite());

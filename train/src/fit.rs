@@ -1,5 +1,6 @@
 //! `anchorwatch-train fit`: from a folder of pictures to the two model files.
 
+use crate::activation_ranges::RangeMethod;
 use crate::architecture::{Activation, Architecture};
 use crate::augment::Augment;
 use crate::backbones::{self, Backbone};
@@ -93,6 +94,10 @@ pub struct FitArgs {
     /// Share of known pictures that the threshold accepts (true-positive rate)
     #[arg(long, default_value_t = 0.95, help_heading = "Training")]
     tpr: f64,
+    /// How the ranges of activations are chosen for int8: mse (least squared error), min-max, or
+    /// percentile:SHARE (without the outermost values)
+    #[arg(long, default_value = "mse", value_name = "METHOD", help_heading = "Training")]
+    ranges: RangeMethod,
     /// Of every random choice; the same seed and --threads give the same model
     #[arg(long, default_value_t = 1, help_heading = "Training")]
     seed: u64,
@@ -236,6 +241,7 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
         held_out_source: &data.listing.held_out_source,
         unknown: data.unknown.as_ref(),
         tpr: args.tpr,
+        ranges: args.ranges,
         threads,
         provenance: args.provenance(&recipe, &data)?,
         interrupt,

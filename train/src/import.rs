@@ -1,5 +1,6 @@
 //! `anchorwatch-train import`: the checkpoints that the paper's authors published, as model files.
 
+use crate::activation_ranges::RangeMethod;
 use crate::backbones;
 use crate::deploy::{Deployment, F32_FILE, INT8_FILE, print_reports};
 use crate::fit::{default_threads, refuse_to_replace, report_skipped, writable_folder};
@@ -49,6 +50,10 @@ pub struct ImportArgs {
     /// Share of known pictures that the threshold accepts (true-positive rate)
     #[arg(long, default_value_t = 0.95)]
     tpr: f64,
+    /// How the ranges of activations are chosen for int8: mse (least squared error), min-max, or
+    /// percentile:SHARE (without the outermost values)
+    #[arg(long, default_value = "mse", value_name = "METHOD")]
+    ranges: RangeMethod,
     /// Threads [default: one a core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -134,6 +139,7 @@ pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
         held_out_source: "the test pictures of the known classes",
         unknown: Some(&unknown).filter(|pictures| !pictures.is_empty()),
         tpr: args.tpr,
+        ranges: args.ranges,
         threads,
         provenance: Provenance {
             backbone: architecture.name.clone(),

@@ -20,6 +20,7 @@ mod folded_forward;
 mod import;
 mod interrupt;
 mod loss;
+mod memory_reuse;
 mod network;
 mod onnx_graph;
 mod picture_folder;
@@ -69,6 +70,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    memory_reuse::keep_freed_memory();
     env_logger::Builder::from_env(
         env_logger::Env::default().default_filter_or("warn,anchorwatch_train=info"),
     )

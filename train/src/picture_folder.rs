@@ -101,20 +101,6 @@ impl PictureFolder {
         }
         Ok(list)
     }
-
-    /// Training pictures of each class.
-    pub fn train_counts(&self) -> Vec<usize> {
-        counts(&self.train, self.classes.len())
-    }
-}
-
-/// Pictures of each of `classes` classes.
-pub fn counts(pictures: &[Labelled], classes: usize) -> Vec<usize> {
-    let mut counts = vec![0; classes];
-    for (_, class) in pictures {
-        counts[*class] += 1;
-    }
-    counts
 }
 
 /// The level of the training pictures and that of the held-out ones.
@@ -299,6 +285,15 @@ mod tests {
         PictureFolder::list(folder.path(), &names(known), 0.15, 1).unwrap_err().to_string()
     }
 
+    /// Pictures of each of `classes` classes.
+    fn counts(pictures: &[Labelled], classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for (_, class) in pictures {
+            counts[*class] += 1;
+        }
+        counts
+    }
+
     #[test]
     fn without_levels_a_share_of_each_class_is_held_out_always_the_same() {
         let files: Vec<String> = (0..20)
@@ -309,7 +304,7 @@ mod tests {
         let folder = folder(&files.iter().map(String::as_str).collect::<Vec<_>>());
         let list = PictureFolder::list(folder.path(), &[], 0.15, 7).unwrap();
         assert_eq!(list.classes, ["cat", "dog", "eel"]);
-        assert_eq!(list.train_counts(), [17, 1, 1]);
+        assert_eq!(counts(&list.train, 3), [17, 1, 1]);
         assert_eq!(counts(&list.held_out, 3), [3, 1, 0]);
         assert_eq!(list.warnings.len(), 1);
         assert!(list.warnings[0].contains("'eel' has one picture"), "{}", list.warnings[0]);

@@ -15,7 +15,7 @@ use anchorwatch::network::metadata::InputSpec;
 use anyhow::{Result, ensure};
 use rand::seq::SliceRandom;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
 /// Momentum of the descent (authors' recipe).
@@ -23,6 +23,9 @@ const MOMENTUM: f64 = 0.9;
 
 /// All variables of EfficientNet-Lite0's backbone begin so, those of its classifier do not.
 const PRETRAINED_PREFIX: &str = "_";
+
+/// How long nothing is said of the progress where no bar can be shown.
+const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// How a run of the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,7 @@ impl<'a> Training<'a> {
         bar.reset_eta();
         let mut order = Vec::new();
         let mut epoch = Epoch::default();
+        let mut told = Instant::now();
         while self.step < steps {
             let (epoch_number, in_epoch) = (self.step / per_epoch, (self.step % per_epoch) as usize);
             if order.is_empty() || in_epoch == 0 {
@@ -105,8 +109,12 @@ impl<'a> Training<'a> {
             let of = format!("epoch {}/{}", epoch_number + 1, self.recipe.epochs.ceil());
             bar.set_message(format!("{of} {epoch}"));
             let last = self.step == steps;
-            if self.step.is_multiple_of(per_epoch) || last {
-                bar.suspend(|| eprintln!("{of} {epoch}"));
+            // Where there is no bar to see, as in a log file, a line now and then.
+            let unseen = bar.is_hidden() && told.elapsed() >= TELL_EVERY;
+            if self.step.is_multiple_of(per_epoch) || last || unseen {
+                let left = indicatif::HumanDuration(bar.eta());
+                bar.suspend(|| eprintln!("step {}/{steps} {of} {epoch}, {left} left", self.step));
+                told = Instant::now();
             }
             let stopped = !last && stop();
             if last || stopped || self.step.is_multiple_of(checkpoint_steps) {

@@ -24,15 +24,19 @@ impl IntegerTensor {
     }
 }
 
-/// Packs the layers.
+/// Packs the layers. With the program, the layer that each of its steps belongs to.
 ///
 /// # Errors
 /// If a layer's numbers are such that it cannot be computed exactly in 32 bits.
-pub(super) fn program(part: &IntegerPart, input: &InputSpec, isa: Isa) -> Result<Program, SpecError> {
+pub(super) fn program(
+    part: &IntegerPart,
+    input: &InputSpec,
+    isa: Isa,
+) -> Result<(Program, Vec<usize>), SpecError> {
     let mut lengths: Vec<usize> = part.tensors.iter().map(IntegerTensor::bytes).collect();
-    let mut steps = Vec::new();
+    let (mut steps, mut layers) = (Vec::new(), Vec::new());
     let mut logits = 0;
-    for layer in &part.layers {
+    for (index, layer) in part.layers.iter().enumerate() {
         if layer.output.is_none() {
             logits = layer.shape[2];
         }
@@ -52,9 +56,10 @@ pub(super) fn program(part: &IntegerPart, input: &InputSpec, isa: Isa) -> Result
                 output: layer.output,
             });
         }
+        layers.resize(steps.len(), index);
     }
     let kept: Vec<usize> = part.exits.iter().filter_map(|exit| exit.tensor).collect();
-    Ok(Program::new(steps, &lengths, &kept, logits))
+    Ok((Program::new(steps, &lengths, &kept, logits), layers))
 }
 
 fn operation(part: &IntegerPart, layer: &Layer, input: &InputSpec, isa: Isa) -> Result<Operation, SpecError> {

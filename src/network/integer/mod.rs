@@ -9,9 +9,10 @@
 mod compile;
 mod onnx_graph;
 mod operation;
+mod profile;
 mod recognise;
 
-pub(super) use operation::IntegerOperation;
+pub(super) use operation::{IntegerOperation, IntegerSession};
 
 use super::ModelError;
 use super::layers::LayerReport;
@@ -44,7 +45,7 @@ pub(super) fn divide(onnx: &ModelProto, input: &InputSpec) -> Result<Option<Divi
     let Some(pixels) = graph.input.iter().find(|input| !constant(&input.name)) else { return Ok(None) };
     let shape = [input.height as usize, input.width as usize, input.channels()];
     let Some(part) = recognise::recognise(graph, &pixels.name, shape) else { return Ok(None) };
-    let program = match compile::program(&part, input, isa) {
+    let (program, step_layers) = match compile::program(&part, input, isa) {
         Ok(program) => program,
         Err(error) => {
             log::warn!("the quantized network runs in f32: {error}");
@@ -54,7 +55,8 @@ pub(super) fn divide(onnx: &ModelProto, input: &InputSpec) -> Result<Option<Divi
     let layers = compile::reports(&part, &program);
     let rest = (!part.rest.is_empty()).then(|| rest(onnx, graph, &part));
     let exits = operation::Exits::new(&part);
-    Ok(Some(Divided { operation: IntegerOperation::new(Arc::new(program), exits, shape), layers, rest }))
+    let operation = IntegerOperation::new(Arc::new(program), exits, shape, step_layers.into());
+    Ok(Some(Divided { operation, layers, rest }))
 }
 
 /// What is left to tract, as a model of its own.

@@ -69,16 +69,23 @@ impl ExitTensor {
 /// Runs the integer part on pixels of 1×H×W×C.
 #[derive(Clone)]
 pub(in crate::network) struct IntegerOperation {
-    program: Arc<Program>,
+    pub(super) program: Arc<Program>,
     exits: Exits,
     shape: [usize; 3],
+    /// The layer that each step of the program belongs to.
+    pub(super) step_layers: Arc<[usize]>,
     /// How many threads a session made from now on has.
     threads: Arc<AtomicUsize>,
 }
 
 impl IntegerOperation {
-    pub(super) fn new(program: Arc<Program>, exits: Exits, shape: [usize; 3]) -> Self {
-        Self { program, exits, shape, threads: Arc::new(AtomicUsize::new(1)) }
+    pub(super) fn new(
+        program: Arc<Program>,
+        exits: Exits,
+        shape: [usize; 3],
+        step_layers: Arc<[usize]>,
+    ) -> Self {
+        Self { program, exits, shape, step_layers, threads: Arc::new(AtomicUsize::new(1)) }
     }
 
     /// Height, width, channels of the pixels.
@@ -86,9 +93,16 @@ impl IntegerOperation {
         self.shape
     }
 
-    /// Where the number of threads of the next session is set.
-    pub(in crate::network) fn threads(&self) -> Arc<AtomicUsize> {
-        self.threads.clone()
+    /// Memory and threads of their own.
+    pub(in crate::network) fn session(&self) -> IntegerSession {
+        let workers = Workers::new(self.threads.load(Ordering::Relaxed));
+        let memory = self.program.memory(workers.count());
+        IntegerSession { program: self.program.clone(), memory, workers }
+    }
+
+    /// How many threads a session made from now on has.
+    pub(in crate::network) fn set_threads(&self, threads: usize) {
+        self.threads.store(threads, Ordering::Relaxed);
     }
 }
 
@@ -118,9 +132,7 @@ impl EvalOp for IntegerOperation {
     not_out_of_plan!();
 
     fn state(&self, _context: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
-        let workers = Workers::new(self.threads.load(Ordering::Relaxed));
-        let memory = self.program.memory(workers.count());
-        Ok(Some(Box::new(State { program: self.program.clone(), memory, workers })))
+        Ok(Some(Box::new(self.session())))
     }
 }
 
@@ -132,20 +144,32 @@ impl TypedOp for IntegerOperation {
     as_op!();
 }
 
-/// A session's memory and threads.
-struct State {
+/// A session's memory and threads: the state of the operation in tract.
+pub(in crate::network) struct IntegerSession {
     program: Arc<Program>,
     memory: Memory,
     workers: Workers,
 }
 
-impl fmt::Debug for State {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("State")
+impl IntegerSession {
+    /// Runs the part on pixels of H×W×C bytes, and gives the logits if they leave from it. Nothing is
+    /// allocated.
+    ///
+    /// # Panics
+    /// If the number of pixels is not that of the input.
+    pub(in crate::network) fn run(&mut self, pixels: &[u8]) -> &[f32] {
+        self.program.run(pixels, &mut self.memory, &self.workers);
+        self.memory.logits()
     }
 }
 
-impl Clone for State {
+impl fmt::Debug for IntegerSession {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("IntegerSession")
+    }
+}
+
+impl Clone for IntegerSession {
     /// Nothing goes from one picture to the next, so a clone is as good as new.
     fn clone(&self) -> Self {
         let workers = Workers::new(self.workers.count());
@@ -153,7 +177,7 @@ impl Clone for State {
     }
 }
 
-impl OpState for State {
+impl OpState for IntegerSession {
     fn eval(
         &mut self,
         _context: &EvalContext,
@@ -161,11 +185,10 @@ impl OpState for State {
         inputs: TVec<TValue>,
     ) -> TractResult<TVec<TValue>> {
         let operation = operation.downcast_ref::<IntegerOperation>().context("another operation's state")?;
-        let program = &self.program;
         let pixels = inputs[0].try_as_plain_ram()?;
-        program.run(pixels.as_slice::<u8>()?, &mut self.memory, &self.workers);
+        self.run(pixels.as_slice::<u8>()?);
         let exits = operation.exits.0.iter();
-        exits.map(|exit| Ok(exit.read(program, &self.memory)?.into_tvalue())).collect()
+        exits.map(|exit| Ok(exit.read(&self.program, &self.memory)?.into_tvalue())).collect()
     }
 
     fn reset_lanes(&mut self, _lanes: &[LaneId]) -> TractResult<()> {
