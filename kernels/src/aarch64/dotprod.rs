@@ -58,7 +58,7 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) 
     let pixels: [usize; R] = core::array::from_fn(|row| pixels[row]);
     let activations = block.activations.as_ptr().cast::<i8>();
     let mut weights = block.weights.as_ptr().cast::<i8>();
-    let mut sums = [[vdupq_n_s32(0); V]; R];
+    let mut sums = [[vdupq_n_s32(0); R]; V];
     for &run in block.runs {
         // SAFETY: the block is sound: runs and weights are as long as they are read here.
         unsafe {
@@ -66,10 +66,10 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) 
             let whole = block.run / 16 * 16;
             macro_rules! step {
                 ($x:ident, $number:literal) => {
-                    for vector in 0..V {
+                    for (vector, sums) in sums.iter_mut().enumerate() {
                         let w = vld1q_s8(weights.add(vector * 16));
-                        for row in 0..R {
-                            sums[row][vector] = dot::<$number>(sums[row][vector], w, $x[row]);
+                        for (sum, &x) in sums.iter_mut().zip(&$x) {
+                            *sum = dot::<$number>(*sum, w, x);
                         }
                     }
                     weights = weights.add(V * 16);
@@ -91,5 +91,6 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) 
             }
         }
     }
-    sums
+    // A new array, so that the sums themselves need no address.
+    core::array::from_fn(|row| core::array::from_fn(|vector| sums[vector][row]))
 }

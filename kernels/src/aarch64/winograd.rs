@@ -28,20 +28,20 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) 
     let pixels: [usize; R] = core::array::from_fn(|row| pixels[row]);
     let activations = block.activations.as_ptr().cast::<i16>();
     let mut weights = block.weights.as_ptr().cast::<i16>();
-    let mut sums = [[vdupq_n_s32(0); V]; R];
+    let mut sums = [[vdupq_n_s32(0); R]; 2];
     for &run in block.runs {
         // SAFETY: the block is sound: runs and weights are as long as they are read here.
         unsafe {
             let rows: [*const i16; R] = core::array::from_fn(|row| activations.add(pixels[row] + run));
             for step in (0..block.run).step_by(8) {
                 let x: [int16x8_t; R] = core::array::from_fn(|row| vld1q_s16(rows[row].add(step)));
+                let [low, high] = &mut sums;
                 macro_rules! steps {
                     ($($number:literal)+) => {$(
                         let w = vld1q_s16(weights.add($number * 8));
-                        for row in 0..R {
-                            let [low, high] = [sums[row][0], sums[row][V - 1]];
-                            sums[row][0] = vmlal_laneq_s16::<$number>(low, vget_low_s16(w), x[row]);
-                            sums[row][V - 1] = vmlal_high_laneq_s16::<$number>(high, w, x[row]);
+                        for ((low, high), &x) in low.iter_mut().zip(high.iter_mut()).zip(&x) {
+                            *low = vmlal_laneq_s16::<$number>(*low, vget_low_s16(w), x);
+                            *high = vmlal_high_laneq_s16::<$number>(*high, w, x);
                         }
                     )+};
                 }
@@ -50,7 +50,8 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) 
             }
         }
     }
-    sums
+    // A new array, so that the sums themselves need no address.
+    core::array::from_fn(|row| core::array::from_fn(|vector| sums[vector][row]))
 }
 
 /// See [`crate::kernel::WinogradKernel::input`].
