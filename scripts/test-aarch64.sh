@@ -1,50 +1,49 @@
 #!/bin/sh
-# Runs the tests of the core for 64-bit ARM, under emulation, on a Debian machine of another
-# kind: this is what proves the NEON code where there is no board. From a bare Debian 12 on; needs
-# root (or sudo) once, for the packages. Further arguments go to the test programs.
-#
-# Debian's own Rust (packages *-web) is used, since its standard library for arm64 is a package
-# too; it is unpacked into the cache folder, and nothing outside that folder is changed.
+# Runs the tests of the core and of the int8 kernels for 64-bit ARM, under emulation, on a Debian
+# machine of another kind: this is what proves the NEON code where there is no board. It does so
+# twice: as a Cortex-A72 (NEON and no more, as a Raspberry Pi 4), and as a processor that has
+# everything the emulator knows, dot product and matrix product among it. From a bare Debian 12
+# on; needs root (or sudo) once, for the packages. Further arguments go to the test programs.
 set -eu
 cd "$(dirname "$0")/.."
+. scripts/aarch64-toolchain.sh
 
-target=aarch64-unknown-linux-gnu
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/aarch64
-as_root=
-[ "$(id -u)" = 0 ] || as_root=sudo
-
-# The compiler, the linker, the C library for arm64 and the emulator.
-missing=
-for package in rustc-web cargo-web gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
-done
-if [ -n "$missing" ]; then
-    $as_root apt-get update -q
-    # shellcheck disable=SC2086 # one word a package
-    $as_root apt-get install -y -q --no-install-recommends $missing
-fi
-
-# The standard library for arm64, of just the compiler's version.
-version=$(dpkg-query -W -f '${Version}' rustc-web)
-sysroot=$cache/sysroot-$version
-if [ ! -e "$sysroot/done" ]; then
-    if ! dpkg --print-foreign-architectures | grep -q '^arm64$'; then
-        $as_root dpkg --add-architecture arm64
+# Builds a crate's tests; prints the program.
+build() {
+    if ! messages=$(/usr/bin/cargo test --release --lib --target $target --no-run "$@" 2>&1); then
+        echo "$messages" >&2
+        return 1
     fi
-    $as_root apt-get update -q
-    mkdir -p "$sysroot/download"
-    (cd "$sysroot/download" && apt-get download "libstd-rust-web-dev:arm64=$version")
-    dpkg -x "$sysroot"/download/*.deb "$sysroot/unpacked"
-    mkdir -p "$sysroot/lib"
-    ln -sfn ../unpacked/usr/lib/rustlib "$sysroot/lib/rustlib"
-    rm -r "$sysroot/download"
-    touch "$sysroot/done"
-fi
+    echo "$messages" | sed -n 's/^ *Executable .*(\(.*\))$/\1/p'
+}
+core=$(build -p anchorwatch-core --features std)
+kernels=$(build -p anchorwatch-kernels)
 
-export PATH="/usr/bin:$PATH"
-export CARGO_TARGET_DIR="$cache/target"
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="--sysroot=$sysroot"
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
-unset RUSTUP_TOOLCHAIN
-/usr/bin/cargo test --release --lib --target $target -p anchorwatch-core --features std -- "$@"
+# as PROCESSOR VERSIONS ARGUMENTS...: all tests, and whether the kernels found these versions there:
+# versions that are not found are not tested.
+as() {
+    processor=$1 versions=$2
+    shift 2
+    $emulate -cpu "$processor" "$core" "$@"
+    found=$($emulate -cpu "$processor" "$kernels" --nocapture versions_of_this_processor |
+        sed -n 's/^.*versions here: //p')
+    if [ "$found" != "$versions" ]; then
+        echo "test-aarch64: on $processor the kernels found '$found', not '$versions'" >&2
+        return 1
+    fi
+    $emulate -cpu "$processor" "$kernels" "$@"
+}
+
+# Both at once, each with its own output.
+outputs=$(mktemp -d)
+trap 'rm -r "$outputs"' EXIT
+as cortex-a72 'scalar neon' "$@" >"$outputs/cortex-a72" 2>&1 &
+first=$!
+status=0
+as max 'scalar neon dotprod i8mm' "$@" >"$outputs/max" 2>&1 || status=$?
+wait $first || status=$?
+for processor in cortex-a72 max; do
+    echo "== $processor =="
+    cat "$outputs/$processor"
+done
+exit $status

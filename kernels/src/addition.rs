@@ -138,7 +138,7 @@ mod tests {
     fn large_tensors_are_shared_between_workers() {
         let quantization = |scale| Quantization { scale, zero_point: 7 };
         let a: std::vec::Vec<u8> = (0..50_001u32).map(|index| (index * 7) as u8).collect();
-        let b: std::vec::Vec<u8> = (0..50_001u32).map(|index| (index * 13 >> 3) as u8).collect();
+        let b: std::vec::Vec<u8> = (0..50_001u32).map(|index| ((index * 13) >> 3) as u8).collect();
         let inputs = [quantization(0.1), quantization(0.23)];
         let layer = Addition::new(inputs, quantization(0.3), &Activation::None, Isa::detect()).unwrap();
         let run = |workers: &Workers| {

@@ -181,9 +181,15 @@ mod tests {
         assert_eq!(Isa::from_name("sse9"), None);
     }
 
+    /// Prints them too: the script that emulates processors looks whether they are the right ones.
     #[test]
-    #[cfg(target_arch = "aarch64")]
-    fn some_neon_is_chosen_on_64_bit_arm() {
-        assert!(matches!(Isa::detect(), Isa::Neon | Isa::Dotprod | Isa::I8mm));
+    fn versions_of_this_processor() {
+        let found: std::vec::Vec<&str> =
+            Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(Isa::name).collect();
+        std::println!("versions here: {}", found.join(" "));
+        assert_eq!(found[0], "scalar");
+        assert_eq!(found.last(), Some(&Isa::detect().name()));
+        #[cfg(target_arch = "aarch64")]
+        assert_eq!(found[1], "neon");
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Form {
     #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
     I8,
     /// `x - zero_point` as i16; the weights are i16 as well.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
     I16,
 }
 
@@ -106,6 +106,10 @@ pub(crate) struct Block<'a> {
     pub(crate) weights: &'a [u8],
     /// Its columns.
     pub(crate) columns: usize,
+    /// Whether two weights of a column that are half a depth apart are both -128: the only ones
+    /// of which the sum of two products, with activations of -128, does not fit 16 bits.
+    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+    pub(crate) extreme: bool,
 }
 
 impl Block<'_> {
@@ -182,6 +186,9 @@ pub(crate) struct DepthwiseKernel {
     pub(crate) run: unsafe fn(&Taps, &Channels, &Disjoint<u8>),
 }
 
+/// See [`WinogradKernel::input`].
+type TransformInput = unsafe fn(&[&[u8]; POSITIONS], usize, u8, &mut [u8], usize);
+
 /// How a version computes Winograd's method.
 pub(crate) struct WinogradKernel {
     /// Of the products: the form is [`Form::I16`].
@@ -192,7 +199,7 @@ pub(crate) struct WinogradKernel {
     /// the first position's i16 go, and how many numbers later the next position's.
     ///
     /// Safety: the processor has the instructions.
-    pub(crate) input: unsafe fn(&[&[u8]; POSITIONS], usize, u8, &mut [u8], usize),
+    pub(crate) input: TransformInput,
     /// Transforms a tile's products to sums and these to bytes: the first position's products,
     /// how many numbers later the next position's are, and how many columns there are.
     ///
@@ -242,6 +249,12 @@ impl Isa {
             Self::AvxVnni => &crate::x86::avxvnni::KERNEL,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => &crate::x86::avx512vnni::KERNEL,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => &crate::aarch64::neon::KERNEL,
+            #[cfg(target_arch = "aarch64")]
+            Self::Dotprod => &crate::aarch64::dotprod::KERNEL,
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm => &crate::aarch64::i8mm::KERNEL,
             _ => &crate::scalar::KERNEL,
         }
     }

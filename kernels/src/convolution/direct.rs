@@ -38,6 +38,8 @@ pub(crate) struct Direct {
     weights: AlignedBytes,
     /// Bytes of one group's weights.
     group_bytes: usize,
+    /// See [`Block::extreme`]: of each group's blocks, one group after another.
+    extreme: Vec<bool>,
 }
 
 impl Direct {
@@ -85,6 +87,7 @@ impl Direct {
             pixels: pixels.collect(),
             runs: runs.collect(),
             run,
+            extreme: extreme(&shape, weights.bytes(), group_bytes, layout),
             weights,
             group_bytes,
             bands,
@@ -144,8 +147,8 @@ impl Direct {
         let outputs = self.outputs / self.groups;
         for group in 0..self.groups {
             let band = &band[group * self.group_step * layout.form.bytes()..];
-            for block in blocks.clone() {
-                let first_column = block * layout.columns;
+            for index in blocks.clone() {
+                let first_column = index * layout.columns;
                 let columns = layout.block(first_column, outputs);
                 let step = self.runs.len() * self.run * layout.form.bytes();
                 let start = group * self.group_bytes + first_column * step;
@@ -156,6 +159,7 @@ impl Direct {
                     run: self.run,
                     weights: &self.weights.bytes()[start..][..columns * step],
                     columns,
+                    extreme: self.extreme[group * outputs.div_ceil(layout.columns) + index],
                 };
                 if cfg!(test) {
                     assert!(block.is_sound(layout));
@@ -231,4 +235,22 @@ fn pack(shape: &Shape, weights: &[i8], layout: &Layout) -> (AlignedBytes, usize)
         }
     }
     (packed, group_bytes)
+}
+
+/// [`Block::extreme`] of all blocks.
+fn extreme(shape: &Shape, packed: &[u8], group_bytes: usize, layout: &Layout) -> Vec<bool> {
+    let outputs = shape.spec.outputs / shape.groups;
+    let step = shape.count * shape.run * layout.form.bytes();
+    let of_block = |start: usize, first: usize| {
+        let weights = &packed[start + first * step..][..layout.block(first, outputs) * step];
+        layout.form == Form::I8
+            && weights.chunks_exact(layout.depth).any(|weights| {
+                let (left, right) = weights.split_at(layout.depth / 2);
+                left.iter().zip(right).any(|pair| pair == (&0x80, &0x80))
+            })
+    };
+    (0..shape.groups)
+        .flat_map(|group| (0..outputs).step_by(layout.columns).map(move |first| (group, first)))
+        .map(|(group, first)| of_block(group * group_bytes, first))
+        .collect()
 }

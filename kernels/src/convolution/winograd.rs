@@ -183,7 +183,8 @@ impl Winograd {
             let activations = &inputs[position * GROUP * channels * size_of::<i16>()..];
             let products = &mut products[position * GROUP * columns..][..GROUP * columns];
             let pixels = &self.rows[..tiles];
-            let block = Block { activations, pixels, runs: &[0], run: channels, weights, columns };
+            let block =
+                Block { activations, pixels, runs: &[0], run: channels, weights, columns, extreme: false };
             if cfg!(test) {
                 assert!(block.is_sound(layout));
             }

@@ -25,18 +25,19 @@ pub(super) unsafe fn input(
     assert!(pixels.iter().all(|pixel| pixel.len() >= channels));
     assert!(transformed.len() >= ((POSITIONS - 1) * step + channels) * 2 && channels.is_multiple_of(16));
     for channel in (0..channels).step_by(16) {
-        let mut columns = [[_mm256_setzero_si256(); 6]; 6];
+        let mut rows = [[_mm256_setzero_si256(); 6]; 6];
         for x in 0..6 {
             let down = core::array::from_fn(|y| {
                 // SAFETY: there are as many channels, and they are a multiple of 16.
                 let bytes = unsafe { _mm_loadu_si128(pixels[y * 6 + x].as_ptr().add(channel).cast()) };
                 _mm256_sub_epi16(_mm256_cvtepu8_epi16(bytes), zero_points)
             });
-            columns[x] = six(down);
+            for (row, vector) in rows.iter_mut().zip(six(down)) {
+                row[x] = vector;
+            }
         }
-        for y in 0..6 {
-            let across = six(core::array::from_fn(|x| columns[x][y]));
-            for (x, vector) in across.into_iter().enumerate() {
+        for (y, row) in rows.into_iter().enumerate() {
+            for (x, vector) in six(row).into_iter().enumerate() {
                 // SAFETY: there is room for all channels at every position.
                 unsafe {
                     let place = transformed.as_mut_ptr().cast::<i16>().add((y * 6 + x) * step + channel);
