@@ -11,6 +11,7 @@ mod eval;
 mod exit;
 mod inspect;
 mod judge_pictures;
+mod link;
 mod model;
 mod run;
 mod run_display;
@@ -54,6 +55,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
     Calibrate(calibrate::CalibrateArgs),
+    Link(link::LinkArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -72,7 +74,8 @@ Exit codes:
   0  it went well; for 'run' also when ended by Ctrl-C or SIGTERM
   1  it failed: no such source, the camera is gone, the disk is full, …
   2  wrong usage, configuration or model file: starting it again will not help
-  3  'inspect --verify': this device does not compute what the model should give";
+  3  'inspect --verify': this device does not compute what the model should give; 'link version':
+     the companion's firmware is of another version";
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Link(args) => link::run(&args),
         Command::Config(args) => config::run(args, own, file),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
     };

@@ -1,11 +1,13 @@
 //! Where a companion is.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A serial port; or a socket that stands for one, as emulators and serial servers have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Address {
     /// A serial port of this machine: `/dev/serial0` on a Raspberry Pi, `/dev/ttyACM0` for USB.
     Tty(PathBuf),
@@ -41,6 +43,20 @@ impl fmt::Display for Address {
             Self::Tcp(place) => write!(formatter, "tcp:{place}"),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.to_string()
     }
 }
 
