@@ -23,13 +23,22 @@ if [ -n "$missing" ]; then
     $as_root apt-get install -y -q --no-install-recommends $missing
 fi
 
+# The network: that of ANCHORWATCH_NETWORK and ANCHORWATCH_VECTORS (files of `anchorwatch firmware`), or
+# else a random one.
+if [ -z "${ANCHORWATCH_NETWORK:-}" ]; then
+    mkdir -p "$cache/network"
+    (cd boards/tests && CARGO_TARGET_DIR="$cache/tests" cargo run -q --locked --bin make-network "$cache/network")
+    ANCHORWATCH_NETWORK=$cache/network/network.bin
+    ANCHORWATCH_VECTORS=$cache/network/vectors.bin
+fi
+export ANCHORWATCH_NETWORK ANCHORWATCH_VECTORS
 (
     cd boards/qemu
     unset RUSTUP_TOOLCHAIN
     PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$cache/firmware" \
-        /usr/bin/cargo build --release --locked -Zbuild-std=core --bins
+        /usr/bin/cargo build --release --locked -Zbuild-std=core,alloc --bins
 )
 cd boards/tests
 export ANCHORWATCH_QEMU_FIRMWARE="$cache/firmware/thumbv7em-none-eabihf/release"
 export CARGO_TARGET_DIR="$cache/tests"
-cargo test --locked -- "$@"
+cargo test --locked -- --nocapture "$@"

@@ -32,7 +32,7 @@ pub use aligned::Workspace;
 pub use convolution::{Convolution, ConvolutionSpec, Method};
 pub use dense::{Dense, DenseSpec};
 pub use description::{DescribedStep, Description};
-pub use flat::{FlatError, FlatProgram, encode_flat};
+pub use flat::{FlatError, FlatProgram, FlatSizes, encode_flat};
 pub use isa::{Isa, IsaError};
 pub use picture::PixelTables;
 pub use pooling::{GlobalAveragePool, MaxPool};

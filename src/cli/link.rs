@@ -189,7 +189,7 @@ fn record(link: &mut Link, journal: &mut Journal, as_json: bool) -> anyhow::Resu
 fn upload(link: &mut Link, path: Option<&Path>, threshold: Option<f32>, as_json: bool) -> anyhow::Result<()> {
     let model = model::load(path)?;
     let metadata = model.metadata();
-    let threshold = threshold.unwrap_or(metadata.threshold.value as f32);
+    let threshold = threshold.unwrap_or(metadata.threshold.value);
     let header =
         link.upload(&metadata.flat_centres(), metadata.logits(), threshold, digest(model.id()), |at, of| {
             log::info!("{at} of {of} bytes");

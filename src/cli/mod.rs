@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod eval;
 mod exit;
+mod firmware;
 mod inspect;
 mod judge_pictures;
 mod link;
@@ -56,6 +57,7 @@ enum Command {
     Bench(bench::BenchArgs),
     Calibrate(calibrate::CalibrateArgs),
     Link(link::LinkArgs),
+    Firmware(firmware::FirmwareArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Link(args) => link::run(&args),
+        Command::Firmware(args) => firmware::run(&args),
         Command::Config(args) => config::run(args, own, file),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
     };

@@ -26,7 +26,7 @@ mod run;
 mod tests;
 
 pub use encode::encode_flat;
-pub use run::{FlatError, FlatProgram};
+pub use run::{FlatError, FlatProgram, FlatSizes};
 
 /// What bytes begin with; the last byte is the layout's version.
 const MAGIC: u32 = u32::from_le_bytes(*b"AWN\x01");

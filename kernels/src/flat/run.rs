@@ -16,6 +16,17 @@ pub struct FlatProgram<'a> {
     logits: usize,
 }
 
+/// What a network needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlatSizes {
+    /// Bytes of the arena that it runs in.
+    pub arena: usize,
+    /// Bytes of a picture: height × width × colours.
+    pub picture: usize,
+    /// How many logits it gives.
+    pub logits: usize,
+}
+
 /// Why a network cannot be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlatError {
@@ -72,13 +83,15 @@ impl<'a> FlatProgram<'a> {
         Ok(Self { layers: layers.ok_or(FlatError::Damaged)?, count: count as u32, arena, picture, logits })
     }
 
-    /// The bytes of RAM that it needs, as [`new`](Self::new) would say; 0 if these are no network. For
-    /// an arena whose size is known when the firmware is built.
-    pub const fn arena_of(bytes: &[u8]) -> usize {
+    /// What it needs, known when the firmware is built; all 0 if these bytes are no network.
+    pub const fn sizes_of(bytes: &[u8]) -> FlatSizes {
         const fn number(bytes: &[u8], at: usize) -> usize {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize
         }
-        if bytes.len() < HEADER * 4 || number(bytes, 0) != MAGIC as usize { 0 } else { number(bytes, 8) }
+        if bytes.len() < HEADER * 4 || number(bytes, 0) != MAGIC as usize {
+            return FlatSizes { arena: 0, picture: 0, logits: 0 };
+        }
+        FlatSizes { arena: number(bytes, 8), picture: number(bytes, 12), logits: number(bytes, 16) }
     }
 
     /// The bytes of the arena that it runs in.

@@ -269,7 +269,8 @@ impl Network {
         program.run(picture, &mut memory, &Workers::one());
         let bytes = self.encode();
         let flat = FlatProgram::new(&bytes).unwrap();
-        assert_eq!(FlatProgram::arena_of(&bytes), flat.arena_bytes());
+        let (arena, picture_bytes, logits) = (flat.arena_bytes(), flat.picture_bytes(), flat.logits());
+        assert_eq!(FlatProgram::sizes_of(&bytes), FlatSizes { arena, picture: picture_bytes, logits });
         // Whatever was in the arena.
         let mut arena = vec![0xA5; flat.arena_bytes()];
         let mut logits = vec![f32::NAN; flat.logits()];
@@ -345,7 +346,8 @@ fn the_tiny_network_fits_a_microcontroller() {
     network.assert_agrees(&picture);
     let bytes = network.encode();
     assert!(bytes.len() <= 80 * 1024, "{}", bytes.len());
-    assert!(FlatProgram::arena_of(&bytes) <= 24 * 1024, "{}", FlatProgram::arena_of(&bytes));
+    let sizes = FlatProgram::sizes_of(&bytes);
+    assert!(sizes.arena <= 24 * 1024, "{sizes:?}");
 }
 
 #[test]
@@ -359,5 +361,5 @@ fn wrong_lengths_are_said() {
     assert_eq!(flat.run(&picture[1..], &mut arena, &mut [0.0; 2]), Err(FlatError::Picture { needed: 48 }));
     assert_eq!(flat.run(&picture, &mut arena, &mut [0.0; 3]), Err(FlatError::Logits { needed: 2 }));
     assert_eq!(FlatProgram::new(b"AWN\x02").unwrap_err(), FlatError::NoNetwork);
-    assert_eq!(FlatProgram::arena_of(b"AWN\x02"), 0);
+    assert_eq!(FlatProgram::sizes_of(b"AWN\x02").arena, 0);
 }

@@ -27,9 +27,19 @@ pub struct Machine {
 impl Machine {
     /// Starts it with this program; its sockets are in `folder`.
     pub fn start(program: &Path, folder: &Path) -> Self {
+        Self::start_with(&[], program, folder)
+    }
+
+    /// The same, with a clock that counts instructions: one a nanosecond.
+    pub fn start_counting(program: &Path, folder: &Path) -> Self {
+        Self::start_with(&["-icount", "shift=0,sleep=off"], program, folder)
+    }
+
+    fn start_with(options: &[&str], program: &Path, folder: &Path) -> Self {
         let socket = |name: &str| format!("unix:{},server=on,wait=off", folder.join(name).display());
         let qemu = Command::new("qemu-system-arm")
             .args(["-M", "mps2-an386", "-display", "none", "-monitor", "none"])
+            .args(options)
             .args(["-serial", &socket("host"), "-serial", &socket("feed")])
             .args(["-qtest", &socket("test"), "-qtest-log", "none"])
             .arg("-kernel")
@@ -44,6 +54,11 @@ impl Machine {
     /// The port for the host.
     pub fn host(&self) -> Address {
         Address::Unix(self.folder.join("host"))
+    }
+
+    /// The same, as bytes.
+    pub fn host_socket(&self) -> UnixStream {
+        UnixStream::connect(self.folder.join("host")).expect("the host's port")
     }
 
     /// The port for a network that runs beside the companion.

@@ -43,13 +43,4 @@ fn main() -> ! {
     }
 }
 
-/// Nothing can panic: there is no such function, so that the program is not linked if anything calls
-/// this.
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    unsafe extern "C" {
-        fn something_can_panic() -> !;
-    }
-    // SAFETY: it is never linked.
-    unsafe { something_can_panic() }
-}
+anchorwatch_qemu::nothing_panics!();
