@@ -31,7 +31,11 @@ impl<'a> Output<'a> {
     }
 
     fn quantize(&self, steps: f32) -> u8 {
-        let value = round_half_even(steps.max(self.low).min(self.high)).wrapping_add(self.zero_point) as u8;
+        // Compared by hand: `f32::max` and `min`, which care for NaN, are slow calls on processors that
+        // have no instruction for them, and nothing here is NaN.
+        let steps = if steps > self.low { steps } else { self.low };
+        let steps = if steps < self.high { steps } else { self.high };
+        let value = round_half_even(steps).wrapping_add(self.zero_point) as u8;
         match self.table {
             Some(table) => table[usize::from(value)],
             None => value,
@@ -148,12 +152,37 @@ fn block<'a>(own: &mut Cursor<'a>, weights: usize) -> Option<(&'a [Channel; COLU
 }
 
 /// Adds a run of activations times their weights to the sums of a block.
-#[inline(always)]
+#[inline(never)] // it needs all registers of a small processor
 fn multiply(sums: &mut [i32; COLUMNS], run: &[u8], weights: &[[u8; COLUMNS]], zero_point: i32) {
     for (&x, weights) in run.iter().zip(weights) {
         let x = i32::from(x).wrapping_sub(zero_point);
         for (sum, &weight) in sums.iter_mut().zip(weights) {
             *sum = sum.wrapping_add(x.wrapping_mul(i32::from(weight as i8)));
+        }
+    }
+}
+
+/// The same for neighbouring channels that have their own weights: some taps, each so far from the one
+/// before.
+#[inline(never)] // as above
+fn multiply_each(
+    sums: &mut [i32; COLUMNS],
+    xs: &[u8],
+    weights: &[u8],
+    taps: usize,
+    step: usize,
+    zero_point: i32,
+) {
+    let step = step.max(1);
+    for (xs, weights) in xs.chunks(step).zip(weights.chunks(step)).take(taps) {
+        let multiply = |(sum, (&x, &weight)): (&mut i32, (&u8, &u8))| {
+            let x = i32::from(x).wrapping_sub(zero_point);
+            *sum = sum.wrapping_add(x.wrapping_mul(i32::from(weight as i8)));
+        };
+        match (xs.first_chunk::<COLUMNS>(), weights.first_chunk::<COLUMNS>()) {
+            // The sums of channels that are not there are left alone by the caller.
+            (Some(xs), Some(weights)) => sums.iter_mut().zip(xs.iter().zip(weights)).for_each(multiply),
+            _ => sums.iter_mut().zip(xs.iter().zip(weights)).for_each(multiply),
         }
     }
 }
@@ -220,15 +249,10 @@ pub(super) fn depthwise(mut own: Cursor, input: &[u8], output: &mut [u8]) -> Opt
                 let first = block * COLUMNS;
                 let mut sums = [0i32; COLUMNS];
                 for (row, y) in rows.clone().zip(source_y..) {
-                    for (column, x) in columns.clone().zip(source_x..) {
-                        let source = (y * width + x).checked_mul(channels)? + first;
-                        let tap = (row * kernel_width + column) * channels + first;
-                        let (xs, weights) = (part(input, source, to.len())?, part(weights, tap, to.len())?);
-                        for ((sum, &x), &weight) in sums.iter_mut().zip(xs).zip(weights) {
-                            let x = i32::from(x).wrapping_sub(layer.zero_point);
-                            *sum = sum.wrapping_add(x.wrapping_mul(i32::from(weight as i8)));
-                        }
-                    }
+                    let source = (y * width + source_x).checked_mul(channels)? + first;
+                    let tap = (row * kernel_width + columns.start) * channels + first;
+                    let (xs, weights) = (input.get(source..)?, weights.get(tap..)?);
+                    multiply_each(&mut sums, xs, weights, columns.len(), channels, layer.zero_point);
                 }
                 for ((to, &sum), channel) in to.iter_mut().zip(&sums).zip(channel) {
                     *to = requantize(sum, channel, &layer.output);
