@@ -2,12 +2,14 @@
 //!
 //! The way of a frame: [`capture`] reads it, [`vision`] cuts and resizes its regions,
 //! [`network`] computes the logits and scores them, [`watch`] waits until *unknown* holds for k
-//! of n frames, [`record`] writes the event down; [`pipeline`] is that way with its threads. [`evaluate`] measures a model on labelled
-//! pictures; [`cli`] is the program's face. ARCHITECTURE.md has the map.
+//! of n frames, [`record`] writes the event down; [`pipeline`] is that way with its threads. [`link`]
+//! tells a companion microcontroller of it. [`evaluate`] measures a model on labelled pictures;
+//! [`cli`] is the program's face. ARCHITECTURE.md has the map.
 
 pub mod capture;
 pub mod cli;
 pub mod evaluate;
+pub mod link;
 pub mod network;
 pub mod pipeline;
 pub mod record;

@@ -2,6 +2,7 @@
 //! the mean logits of each class) is the trainer's affair.
 
 use core::fmt;
+use core::num::NonZeroUsize;
 
 /// The centres of M classes in the space of N logits, row after row, borrowed.
 ///
@@ -9,7 +10,8 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Centres<'a> {
     values: &'a [f32],
-    logits: usize,
+    /// Not zero, and the compiler knows it: dividing by it cannot panic.
+    logits: NonZeroUsize,
 }
 
 impl<'a> Centres<'a> {
@@ -20,9 +22,7 @@ impl<'a> Centres<'a> {
     /// When there is no row, when the last row is not whole, or when a number is NaN or
     /// infinite.
     pub fn new(values: &'a [f32], logits: usize) -> Result<Self, CentresError> {
-        if logits == 0 {
-            return Err(CentresError::NoLogits);
-        }
+        let Some(count) = NonZeroUsize::new(logits) else { return Err(CentresError::NoLogits) };
         if values.is_empty() {
             return Err(CentresError::NoClasses);
         }
@@ -32,7 +32,7 @@ impl<'a> Centres<'a> {
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             return Err(CentresError::NotFinite { class: at / logits, logit: at % logits });
         }
-        Ok(Self { values, logits })
+        Ok(Self { values, logits: count })
     }
 
     /// M, the number of classes. At least 1.
@@ -42,7 +42,7 @@ impl<'a> Centres<'a> {
 
     /// N, the number of logits. At least 1.
     pub fn logits(&self) -> usize {
-        self.logits
+        self.logits.get()
     }
 
     /// The centre of one class: N numbers.
@@ -51,7 +51,12 @@ impl<'a> Centres<'a> {
     ///
     /// When `class` is not below [`classes`](Self::classes).
     pub fn row(&self, class: usize) -> &'a [f32] {
-        &self.values[class * self.logits..][..self.logits]
+        &self.values[class * self.logits.get()..][..self.logits.get()]
+    }
+
+    /// The centres of all classes, one after the other: N numbers each.
+    pub fn rows(&self) -> core::slice::ChunksExact<'a, f32> {
+        self.values.chunks_exact(self.logits.get())
     }
 
     /// All M×N numbers, row after row.

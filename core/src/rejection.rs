@@ -116,7 +116,8 @@ fn judge_lanes(distances: &[f32], threshold: f32) -> Verdict {
         score = score_of_nearest(nearest.smallest, others);
         runner_up_score = score_of_other(nearest.second, nearest.smallest, others);
         let skipped = if nearest.second == nearest.smallest { class + 1 } else { 0 };
-        runner_up = Some(skipped + first_equal(&distances[skipped..], nearest.second));
+        let rest = distances.get(skipped..).unwrap_or_default();
+        runner_up = Some(skipped + first_equal(rest, nearest.second));
     }
     Verdict {
         outcome: if score <= threshold {

@@ -30,6 +30,7 @@ extern crate std;
 
 mod alarm_control;
 mod button;
+mod byte_queue;
 mod centres;
 mod companion;
 mod config;
@@ -42,6 +43,7 @@ mod test_flash;
 
 pub use alarm_control::{AlarmControl, REGIONS};
 pub use button::Button;
+pub use byte_queue::ByteQueue;
 pub use centres::{Centres, MAX_CLASSES, MAX_VALUES};
 pub use companion::{Companion, Outputs};
 pub use config::{Arithmetic, Config};

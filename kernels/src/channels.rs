@@ -4,9 +4,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::quantization::{
-    Activation, Quantization, Requantization, SpecError, check_length, round_half_even,
-};
+use crate::quantization::{Activation, Quantization, Requantization, SpecError, check_length};
+use crate::rounding::round_half_even;
 
 /// Entries after the last channel, so that vectors can be read whole.
 const SLACK: usize = 64;

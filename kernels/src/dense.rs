@@ -23,6 +23,22 @@ pub struct DenseSpec {
     pub outputs: usize,
 }
 
+/// The convolution that it is: its kernel is the whole input.
+impl From<DenseSpec> for ConvolutionSpec {
+    fn from(spec: DenseSpec) -> Self {
+        Self {
+            height: spec.height,
+            width: spec.width,
+            channels: spec.channels,
+            outputs: spec.outputs,
+            kernel: [spec.height, spec.width],
+            stride: [1, 1],
+            padding: [0; 4],
+            groups: 1,
+        }
+    }
+}
+
 /// A dense layer, ready to run. Its results are bytes, or, for the last layer of a network, real.
 pub struct Dense {
     inputs: usize,
@@ -49,16 +65,7 @@ impl Dense {
         requantization: &Requantization,
         isa: Isa,
     ) -> Result<Self, SpecError> {
-        let spec = ConvolutionSpec {
-            height: spec.height,
-            width: spec.width,
-            channels: spec.channels,
-            outputs: spec.outputs,
-            kernel: [spec.height, spec.width],
-            stride: [1, 1],
-            padding: [0; 4],
-            groups: 1,
-        };
+        let spec = ConvolutionSpec::from(spec);
         spec.check()?;
         let inputs = spec.height * spec.width * spec.channels;
         check_length("weights", inputs * spec.outputs, weights.len())?;

@@ -12,7 +12,9 @@ mod aligned;
 mod channels;
 mod convolution;
 mod dense;
+mod description;
 mod disjoint;
+mod flat;
 mod isa;
 mod kernel;
 mod picture;
@@ -21,6 +23,7 @@ mod program;
 mod quantization;
 #[cfg(test)]
 mod reference;
+mod rounding;
 mod scalar;
 mod workers;
 #[cfg(target_arch = "x86_64")]
@@ -30,6 +33,8 @@ pub use addition::Addition;
 pub use aligned::Workspace;
 pub use convolution::{Convolution, ConvolutionSpec, Method};
 pub use dense::{Dense, DenseSpec};
+pub use description::{DescribedStep, Description};
+pub use flat::{FlatError, FlatProgram, FlatSizes, encode_flat};
 pub use isa::{Isa, IsaError};
 pub use picture::PixelTables;
 pub use pooling::{GlobalAveragePool, MaxPool};

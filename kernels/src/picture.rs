@@ -38,7 +38,7 @@ impl PixelTables {
             core::array::from_fn(|pixel| {
                 let real = (pixel as f32 / 255.0 - mean) / deviation;
                 let steps = (real / output.scale).max(-zero_point).min(255.0 - zero_point);
-                (crate::quantization::round_half_even(steps) + i32::from(output.zero_point)) as u8
+                (crate::rounding::round_half_even(steps) + i32::from(output.zero_point)) as u8
             })
         });
         Ok(Self { tables: tables.collect() })
@@ -54,6 +54,11 @@ impl PixelTables {
             return Err(SpecError::Length { what: "tables", expected: 1, actual: 0 });
         }
         Ok(Self { tables })
+    }
+
+    /// The tables, one for each colour.
+    pub(crate) fn tables(&self) -> &[[u8; 256]] {
+        &self.tables
     }
 
     /// How many colours a pixel has.

@@ -65,33 +65,8 @@ impl Program {
     /// If a step reads a tensor that no earlier step makes, or there is no such tensor: a mistake
     /// of whoever made the steps. Lengths that do not fit a layer panic when it runs.
     pub fn new(steps: Vec<Step>, lengths: &[usize], kept: &[usize], logits: usize) -> Self {
-        let mut last_use = vec![0; lengths.len()];
-        for (index, step) in steps.iter().enumerate() {
-            step.inputs.iter().for_each(|&tensor| last_use[tensor] = index);
-        }
-        kept.iter().for_each(|&tensor| last_use[tensor] = steps.len());
-        let mut places = vec![0..0; lengths.len()];
-        let mut made = vec![false; lengths.len()];
-        let mut living: Vec<usize> = Vec::new();
-        let mut arena_bytes = 0;
-        for (index, step) in steps.iter().enumerate() {
-            assert!(step.inputs.iter().all(|&tensor| made[tensor]), "step {index} reads what is not made");
-            let Some(output) = step.output else { continue };
-            living.retain(|&tensor| last_use[tensor] >= index);
-            // The lowest gap between living tensors that is large enough.
-            living.sort_by_key(|&tensor| places[tensor].start);
-            let mut start: usize = 0;
-            for &tensor in &living {
-                if start + lengths[output] <= places[tensor].start {
-                    break;
-                }
-                start = start.max(places[tensor].end.next_multiple_of(ALIGNMENT));
-            }
-            places[output] = start..start + lengths[output];
-            arena_bytes = arena_bytes.max(places[output].end);
-            made[output] = true;
-            living.push(output);
-        }
+        let uses: Vec<Use> = steps.iter().map(|step| (&step.inputs[..], step.output)).collect();
+        let (places, arena_bytes) = lay_out(&uses, lengths, kept, ALIGNMENT);
         Self { steps, places, arena_bytes, logits }
     }
 
@@ -184,6 +159,51 @@ impl Program {
     pub fn tensor<'a>(&self, number: usize, memory: &'a Memory) -> &'a [u8] {
         &memory.arena[self.places[number].clone()]
     }
+}
+
+/// The tensors that a step reads, and the one that it makes.
+pub(crate) type Use<'a> = (&'a [usize], Option<usize>);
+
+/// Where each tensor lies, and the bytes of all. Those that are needed at the same time do not overlap;
+/// the `kept` ones are needed to the end.
+///
+/// # Panics
+///
+/// As [`Program::new`].
+pub(crate) fn lay_out(
+    steps: &[Use],
+    lengths: &[usize],
+    kept: &[usize],
+    alignment: usize,
+) -> (Vec<core::ops::Range<usize>>, usize) {
+    let mut last_use = vec![0; lengths.len()];
+    for (index, (inputs, _)) in steps.iter().enumerate() {
+        inputs.iter().for_each(|&tensor| last_use[tensor] = index);
+    }
+    kept.iter().for_each(|&tensor| last_use[tensor] = steps.len());
+    let mut places = vec![0..0; lengths.len()];
+    let mut made = vec![false; lengths.len()];
+    let mut living: Vec<usize> = Vec::new();
+    let mut arena_bytes = 0;
+    for (index, (inputs, output)) in steps.iter().enumerate() {
+        assert!(inputs.iter().all(|&tensor| made[tensor]), "step {index} reads what is not made");
+        let Some(output) = *output else { continue };
+        living.retain(|&tensor| last_use[tensor] >= index);
+        // The lowest gap between living tensors that is large enough.
+        living.sort_by_key(|&tensor| places[tensor].start);
+        let mut start: usize = 0;
+        for &tensor in &living {
+            if start + lengths[output] <= places[tensor].start {
+                break;
+            }
+            start = start.max(places[tensor].end.next_multiple_of(alignment));
+        }
+        places[output] = start..start + lengths[output];
+        arena_bytes = arena_bytes.max(places[output].end);
+        made[output] = true;
+        living.push(output);
+    }
+    (places, arena_bytes)
 }
 
 impl Memory {

@@ -13,7 +13,7 @@ pub struct UsageError(pub String);
 const FAILURE: u8 = 1;
 /// Wrong usage, configuration or model file; what clap uses too.
 const USAGE: u8 = 2;
-/// `inspect --verify`: this device computes something else.
+/// `inspect --verify`: this device computes something else. `link version`: other firmware.
 pub const DIFFERENT: u8 = 3;
 
 /// Prints an error, if there is one; the exit code.

@@ -10,8 +10,10 @@ mod config;
 mod demo;
 mod eval;
 mod exit;
+mod firmware;
 mod inspect;
 mod judge_pictures;
+mod link;
 mod model;
 mod run;
 mod run_display;
@@ -55,6 +57,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
     Calibrate(calibrate::CalibrateArgs),
+    Link(link::LinkArgs),
+    Firmware(firmware::FirmwareArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -73,7 +77,8 @@ Exit codes:
   0  it went well; for 'run' also when ended by Ctrl-C or SIGTERM
   1  it failed: no such source, the camera is gone, the disk is full, …
   2  wrong usage, configuration or model file: starting it again will not help
-  3  'inspect --verify': this device does not compute what the model should give";
+  3  'inspect --verify': this device does not compute what the model should give; 'link version':
+     the companion's firmware is of another version";
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -93,6 +98,8 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Link(args) => link::run(&args),
+        Command::Firmware(args) => firmware::run(&args),
         Command::Config(args) => config::run(args, own, file),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
     };

@@ -5,8 +5,9 @@ use super::run_display::{Display, Form};
 use super::settings::Settings;
 use super::{demo, model, terminal};
 use crate::capture::Source;
+use crate::link::{Journal, Reported, Reporter, Speed};
 use crate::network::Judge;
-use crate::pipeline::{Capture, Recorder, Rules, Run};
+use crate::pipeline::{Capture, Happening, Recorder, Rules, Run};
 use crate::record::{AnnotatedFolder, EventLog};
 use clap::{ArgMatches, Args};
 use std::path::Path;
@@ -64,6 +65,7 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         settings.events.as_deref().map(|folder| EventLog::open(folder, settings.crops.into())).transpose()?;
     let annotated = settings.annotate.as_deref().map(AnnotatedFolder::open).transpose()?;
     let recorder = Recorder::start(log, annotated, &model, live)?;
+    let companion = companion(&settings)?;
 
     let form = match () {
         () if args.json => Form::Json,
@@ -87,9 +89,17 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     })?;
 
     let mut run = Run::new(judge, model.metadata(), rules, &recorder)?;
-    let result = run.to_the_end(&mut capture, &mut |happening, tally| display.show(happening, tally));
+    let result = run.to_the_end(&mut capture, &mut |happening, tally| {
+        if let (Happening::Judged { region, verdict, .. }, Some(companion)) = (&happening, &companion) {
+            companion.verdict(u16::try_from(region.id).unwrap_or(u16::MAX), verdict);
+        }
+        display.show(happening, tally)
+    });
     let tally = run.tally;
     let recorded = recorder.finish();
+    if let Some(companion) = companion {
+        tell_of(&companion.finish());
+    }
     let summed_up = display.sum_up(&tally, &recorded);
     result?;
     summed_up?;
@@ -100,4 +110,19 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         anyhow::bail!("not everything could be recorded: {}", recorded.first_error.unwrap_or_default());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The thread that tells the companion, if there is one.
+fn companion(settings: &Settings) -> anyhow::Result<Option<Reporter>> {
+    let Some(address) = &settings.uart else { return Ok(None) };
+    let journal = settings.events.as_deref().map(|folder| Journal::open(&folder.join("companion.jsonl")));
+    Ok(Some(Reporter::start(address.clone(), Speed(settings.baud), journal.transpose()?)?))
+}
+
+fn tell_of(reported: &Reported) {
+    let Reported { verdicts, dropped, refused, events, .. } = reported;
+    log::info!("companion: {verdicts} verdicts told, {events} events heard of");
+    if dropped + refused > 0 {
+        log::warn!("companion: {dropped} verdicts did not get through, and {refused} were refused");
+    }
 }

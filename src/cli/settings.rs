@@ -4,6 +4,7 @@
 
 use super::exit::UsageError;
 use crate::capture::SourceOptions;
+use crate::link::{Address, Speed};
 use crate::record::CropFormat;
 use crate::vision::RegionRule;
 use anchorwatch_core::WatchConfig;
@@ -102,6 +103,20 @@ pub struct Settings {
     /// Write every judged frame with boxes and labels into this folder
     #[arg(short, long, env = "ANCHORWATCH_ANNOTATE", value_name = "DIR", help_heading = "What to keep")]
     pub annotate: Option<PathBuf>,
+
+    /// Tell every verdict to the companion microcontroller on this serial port, such as /dev/serial0
+    ///
+    /// Any tty will do; tcp:HOST:PORT and unix:PATH stand for one. The companion's own events are
+    /// kept in the folder of --events, in companion.jsonl.
+    #[arg(long, env = "ANCHORWATCH_UART", value_name = "PORT", help_heading = "The companion")]
+    pub uart: Option<Address>,
+
+    /// The speed of that port, as the firmware has it
+    #[arg(
+        long, env = "ANCHORWATCH_BAUD", value_name = "BAUD", help_heading = "The companion",
+        default_value_t = Settings::default().baud
+    )]
+    pub baud: u32,
 }
 
 impl Default for Settings {
@@ -121,6 +136,8 @@ impl Default for Settings {
             events: None,
             crops: Crops::Jpeg,
             annotate: None,
+            uart: None,
+            baud: Speed::default().0,
         }
     }
 }
@@ -173,6 +190,9 @@ impl Settings {
         }
         if !(0.001..=86_400.0).contains(&self.frame_timeout) {
             return fails("frame-timeout", "must be between 0.001 and 86400 seconds");
+        }
+        if !(300..=4_000_000).contains(&self.baud) {
+            return fails("baud", "must be between 300 and 4000000");
         }
         if !(self.clear_ratio > 0.0 && self.clear_ratio <= 1.0) {
             return fails("clear-ratio", "must be above 0 and up to 1");

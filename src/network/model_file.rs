@@ -45,6 +45,15 @@ impl ModelFile {
         Ok(Self { onnx, metadata })
     }
 
+    /// The network as bytes that a microcontroller runs from its flash memory, with the same logits:
+    /// see [`anchorwatch_kernels::FlatProgram`].
+    ///
+    /// # Errors
+    /// If a part of it cannot run in integers.
+    pub fn flat_program(&self) -> Result<Vec<u8>, ModelError> {
+        super::integer::flat(&self.onnx, &self.metadata.input)
+    }
+
     /// The file's bytes.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub(crate) fn distances(kernel: Kernel, centres: &Centres<'_>, logits: &[f32], d
         Kernel::Neon => unsafe {
             neon::distances(centres.values(), centres.logits(), logits, distances);
         },
-        _ => scalar::distances(centres.values(), centres.logits(), logits, distances),
+        _ => scalar::distances(centres, logits, distances),
     }
 }
 
@@ -57,10 +57,10 @@ pub(crate) fn redo(centres: &Centres<'_>, logits: &[f32], distances: &mut [f32])
         distances.fill(f32::NAN);
         return false;
     }
-    for (class, distance) in distances.iter_mut().enumerate() {
+    for (centre, distance) in centres.rows().zip(distances) {
         if !trusted(core::slice::from_ref(distance)) {
             // Squares of f32 differences neither overflow nor vanish in f64.
-            let squares = logits.iter().zip(centres.row(class)).map(|(&x, &c)| {
+            let squares = logits.iter().zip(centre).map(|(&x, &c)| {
                 let difference = f64::from(x) - f64::from(c);
                 difference * difference
             });

@@ -1,13 +1,16 @@
 //! Distances in plain Rust, for every processor. A few sums run side by side, so that the
 //! processor need not wait for one addition to start the next.
 
+use crate::centres::Centres;
+
 const LANES: usize = 4;
 
-/// See [`super::distances`]. `n` is the number of logits; the lengths fit.
-pub(super) fn distances(centres: &[f32], n: usize, logits: &[f32], distances: &mut [f32]) {
-    let classes = centres.len() / n;
-    for (x, row) in logits.chunks_exact(n).zip(distances.chunks_exact_mut(classes)) {
-        for (centre, distance) in centres.chunks_exact(n).zip(row) {
+/// See [`super::distances`]. The lengths fit.
+pub(super) fn distances(centres: &Centres<'_>, logits: &[f32], distances: &mut [f32]) {
+    let vectors = logits.chunks_exact(centres.logits());
+    // There is a class at least.
+    for (x, row) in vectors.zip(distances.chunks_exact_mut(centres.classes().max(1))) {
+        for (centre, distance) in centres.rows().zip(row) {
             *distance = libm::sqrtf(squared_distance(x, centre));
         }
     }

@@ -76,7 +76,7 @@ impl ConvolutionSpec {
     }
 
     /// Whether each channel has its own kernel and nothing else.
-    fn is_depthwise(&self) -> bool {
+    pub(crate) fn is_depthwise(&self) -> bool {
         self.groups == self.channels && self.outputs == self.channels && self.groups > 1
     }
 

@@ -4,9 +4,8 @@ use super::recognise::{Activation, IntegerPart, IntegerTensor, Kind, Layer};
 use crate::network::layers::LayerReport;
 use crate::network::metadata::InputSpec;
 use anchorwatch_kernels::{
-    Activation as KernelActivation, Addition, Convolution, ConvolutionSpec, Dense, DenseSpec,
-    GlobalAveragePool, Isa, MaxPool, Operation, PixelTables, Program, Quantization, Requantization,
-    SpecError, Step,
+    Activation as KernelActivation, ConvolutionSpec, DenseSpec, DescribedStep, Description, Isa, Operation,
+    PixelTables, Program, Quantization, Requantization, SpecError, encode_flat,
 };
 
 impl IntegerTensor {
@@ -33,6 +32,31 @@ pub(super) fn program(
     input: &InputSpec,
     isa: Isa,
 ) -> Result<(Program, Vec<usize>), SpecError> {
+    let Described { steps, layers, lengths, logits } = describe(part, input)?;
+    let kept: Vec<usize> = part.exits.iter().filter_map(|exit| exit.tensor).collect();
+    Ok((Program::pack(&steps, &lengths, &kept, logits, isa)?, layers))
+}
+
+/// The same for a microcontroller, as one piece of bytes.
+///
+/// # Errors
+/// As [`program`], and if a layer is too large for one.
+pub(super) fn flat(part: &IntegerPart, input: &InputSpec) -> Result<Vec<u8>, SpecError> {
+    let Described { steps, lengths, logits, .. } = describe(part, input)?;
+    encode_flat(&steps, &lengths, logits, input.bytes())
+}
+
+/// The layers in the kernels' terms.
+struct Described<'a> {
+    steps: Vec<DescribedStep<'a>>,
+    /// The layer that each step belongs to.
+    layers: Vec<usize>,
+    /// Of each tensor, in bytes.
+    lengths: Vec<usize>,
+    logits: usize,
+}
+
+fn describe<'a>(part: &'a IntegerPart, input: &InputSpec) -> Result<Described<'a>, SpecError> {
     let mut lengths: Vec<usize> = part.tensors.iter().map(IntegerTensor::bytes).collect();
     let (mut steps, mut layers) = (Vec::new(), Vec::new());
     let mut logits = 0;
@@ -40,7 +64,7 @@ pub(super) fn program(
         if layer.output.is_none() {
             logits = layer.shape[2];
         }
-        let operation = operation(part, layer, input, isa)?;
+        let description = description(part, layer, input)?;
         let mut output = layer.output;
         // Pooling has no activation of its own, and maxima keep their input's quantization.
         let table = after_pooling(part, layer);
@@ -48,21 +72,24 @@ pub(super) fn program(
             output = Some(lengths.len());
             lengths.push(layer.shape.iter().product());
         }
-        steps.push(Step { operation, inputs: layer.inputs.clone(), output });
+        steps.push(DescribedStep { description, inputs: layer.inputs.clone(), output });
         if let (Some(table), Some(between)) = (table, output) {
-            steps.push(Step {
-                operation: Operation::Table(table),
+            steps.push(DescribedStep {
+                description: Description::Table(table),
                 inputs: vec![between],
                 output: layer.output,
             });
         }
         layers.resize(steps.len(), index);
     }
-    let kept: Vec<usize> = part.exits.iter().filter_map(|exit| exit.tensor).collect();
-    Ok((Program::new(steps, &lengths, &kept, logits), layers))
+    Ok(Described { steps, layers, lengths, logits })
 }
 
-fn operation(part: &IntegerPart, layer: &Layer, input: &InputSpec, isa: Isa) -> Result<Operation, SpecError> {
+fn description<'a>(
+    part: &IntegerPart,
+    layer: &'a Layer,
+    input: &InputSpec,
+) -> Result<Description<'a>, SpecError> {
     let tensor = |number: usize| part.tensors[layer.inputs[number]];
     let output = layer.output.map(|output| part.tensors[output].quantization());
     // Only logits have no quantization, and they have no use for this one.
@@ -74,54 +101,46 @@ fn operation(part: &IntegerPart, layer: &Layer, input: &InputSpec, isa: Isa) -> 
         Activation::LeakyRelu(slope) => KernelActivation::LeakyRelu(slope),
     };
     Ok(match &layer.kind {
-        Kind::Pixels => Operation::Pixels(PixelTables::normalised(&input.mean, &input.std, quantized)?),
+        Kind::Pixels => Description::Pixels(PixelTables::normalised(&input.mean, &input.std, quantized)?),
         Kind::Convolution { weights, weight_scales, bias, outputs, kernel, stride, padding, groups } => {
             let [height, width, channels] = tensor(0).shape;
-            let (outputs, kernel, stride) = (*outputs, *kernel, *stride);
             let spec = ConvolutionSpec {
                 height,
                 width,
                 channels,
-                outputs,
-                kernel,
-                stride,
+                outputs: *outputs,
+                kernel: *kernel,
+                stride: *stride,
                 padding: *padding,
                 groups: *groups,
             };
             let input = tensor(0).quantization();
             let requantization = Requantization { input, weight_scales, output: quantized, activation };
-            Operation::Convolution(Box::new(Convolution::new(spec, weights, bias, &requantization, isa)?))
+            Description::Convolution { spec, weights, bias, requantization }
         }
         Kind::Dense { weights, weight_scales, bias, outputs } => {
             let [height, width, channels] = tensor(0).shape;
             let spec = DenseSpec { height, width, channels, outputs: *outputs };
             let input = tensor(0).quantization();
-            let layer = if output.is_some() {
+            if output.is_some() {
                 let requantization = Requantization { input, weight_scales, output: quantized, activation };
-                Dense::new(spec, weights, bias, &requantization, isa)?
+                Description::Dense { spec, weights, bias, requantization }
             } else {
-                Dense::with_logits(spec, weights, bias, input, weight_scales, isa)?
-            };
-            Operation::Dense(Box::new(layer))
+                Description::Logits { spec, weights, bias, input, weight_scales }
+            }
         }
         Kind::Add => {
             let inputs = [tensor(0).quantization(), tensor(1).quantization()];
-            Operation::Addition(Addition::new(inputs, quantized, &activation, isa)?)
+            Description::Addition { inputs, output: quantized, activation }
         }
         Kind::GlobalAveragePool => {
             let [height, width, channels] = tensor(0).shape;
             let input = tensor(0).quantization();
-            Operation::GlobalAveragePool(GlobalAveragePool::new(
-                height * width,
-                channels,
-                input,
-                quantized,
-                isa,
-            )?)
+            Description::GlobalAveragePool { pixels: height * width, channels, input, output: quantized }
         }
         Kind::MaxPool { kernel, stride, padding } => {
             let [height, width, channels] = tensor(0).shape;
-            let spec = ConvolutionSpec {
+            Description::MaxPool(ConvolutionSpec {
                 height,
                 width,
                 channels,
@@ -130,10 +149,9 @@ fn operation(part: &IntegerPart, layer: &Layer, input: &InputSpec, isa: Isa) -> 
                 stride: *stride,
                 padding: *padding,
                 groups: channels,
-            };
-            Operation::MaxPool(MaxPool::new(spec, isa)?)
+            })
         }
-        Kind::Requantize => Operation::Table(table(tensor(0).quantization(), layer.activation, quantized)),
+        Kind::Requantize => Description::Table(table(tensor(0).quantization(), layer.activation, quantized)),
     })
 }
 

@@ -59,6 +59,31 @@ pub(super) fn divide(onnx: &ModelProto, input: &InputSpec) -> Result<Option<Divi
     Ok(Some(Divided { operation, layers, rest }))
 }
 
+/// A whole network as bytes for a microcontroller: see [`anchorwatch_kernels::FlatProgram`].
+///
+/// # Errors
+/// If a part of it cannot run in integers; the message says what to do.
+pub(super) fn flat(onnx: &ModelProto, input: &InputSpec) -> Result<Vec<u8>, ModelError> {
+    let failed = |why: &str| {
+        let what = "a microcontroller runs networks that are int8 from the first layer to the logits";
+        Err(ModelError::Network(format!("{what}, and {why}")))
+    };
+    let Some(graph) = &onnx.graph else { return failed("there is no network") };
+    let constant = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
+    let Some(pixels) = graph.input.iter().find(|input| !constant(&input.name)) else {
+        return failed("there is no input");
+    };
+    let shape = [input.height as usize, input.width as usize, input.channels()];
+    let Some(part) = recognise::recognise(graph, &pixels.name, shape) else {
+        return failed("this one is not quantized: quantize it with anchorwatch-train");
+    };
+    let [exit] = &part.exits[..] else { return failed("this one has other outputs than logits") };
+    if !part.rest.is_empty() || exit.tensor.is_some() {
+        return failed("the last layers of this one are not");
+    }
+    compile::flat(&part, input).or_else(|error| failed(&error.to_string()))
+}
+
 /// What is left to tract, as a model of its own.
 fn rest(onnx: &ModelProto, graph: &GraphProto, part: &recognise::IntegerPart) -> ModelProto {
     let inputs = part.exits.iter().map(|exit| {
