@@ -38,13 +38,19 @@ mod tests {
     use super::*;
     use anchorwatch_core::judge;
 
+    /// A verdict whose score is so many times the threshold.
+    fn verdict(distances: [f32; 2], relative: f32) -> Verdict {
+        let score = judge(&distances, 1.0).unwrap().score;
+        judge(&distances, score / relative).unwrap()
+    }
+
     #[test]
     fn verdicts_are_worded() {
         let classes = ["cat".to_string(), "dog".to_string()];
-        let known = judge(&[30.0, 0.84], 2.0).unwrap();
+        let known = verdict([3.0, 0.84], 0.42);
         assert_eq!(line(&known, &classes), "known dog 0.42");
         assert_eq!(label(&known, &classes), "dog 0.42");
-        let unknown = judge(&[3.4, 40.0], 2.0).unwrap();
+        let unknown = verdict([3.4, 4.0], 1.7);
         assert_eq!(line(&unknown, &classes), "UNKNOWN (most like cat) 1.70");
         assert_eq!(label(&unknown, &classes), "unknown 1.70");
         let broken = Verdict::not_finite(2.0);
@@ -54,7 +60,7 @@ mod tests {
 
     #[test]
     fn on_which_side_of_the_line_can_be_seen() {
-        assert_eq!(relative_score(&judge(&[1.002, 90.0], 1.0).unwrap()), "1.0020");
-        assert_eq!(relative_score(&judge(&[0.998, 90.0], 1.0).unwrap()), "0.9980");
+        assert_eq!(relative_score(&verdict([1.0, 2.0], 1.002)), "1.0020");
+        assert_eq!(relative_score(&verdict([1.0, 2.0], 0.998)), "0.9980");
     }
 }
