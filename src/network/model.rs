@@ -269,7 +269,7 @@ impl Session {
         }
         let state = match &mut self.runner {
             Runner::Integer(session) => {
-                self.logits.copy_from_slice(session.run(pixels));
+                session.logits(pixels, &mut self.logits);
                 return Ok(&self.logits);
             }
             Runner::Plan(state) => state,

@@ -6,10 +6,12 @@
 mod bad_input;
 mod benching;
 mod calibrating;
+mod companion;
 mod configuration;
 mod ending;
 mod evaluating;
 mod inspecting;
+mod linking;
 mod live;
 mod models;
 mod pictures;

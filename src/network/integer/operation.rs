@@ -49,20 +49,22 @@ impl ExitTensor {
         if self.flat { tvec![1, channels * height * width] } else { tvec![1, channels, height, width] }
     }
 
-    fn read(&self, program: &Program, memory: &Memory) -> TractResult<Tensor> {
+    /// Its numbers, in the order of [`dims`](Self::dims).
+    ///
+    /// # Panics
+    /// If there is not room for just as many.
+    fn read(&self, program: &Program, memory: &Memory, values: &mut [f32]) {
         let Some((tensor, quantization)) = self.tensor else {
-            return Tensor::from_shape(&self.dims(), memory.logits());
+            return values.copy_from_slice(memory.logits());
         };
         let [height, width, channels] = self.shape;
         let bytes = program.tensor(tensor, memory);
-        let mut values = Vec::with_capacity(bytes.len());
-        for channel in 0..channels {
-            for position in 0..height * width {
-                let value = f32::from(bytes[position * channels + channel]);
-                values.push((value - f32::from(quantization.zero_point)) * quantization.scale);
+        for (channel, plane) in values.chunks_exact_mut(height * width).enumerate() {
+            for (value, pixel) in plane.iter_mut().zip(bytes.chunks_exact(channels)) {
+                let stored = f32::from(pixel[channel]);
+                *value = (stored - f32::from(quantization.zero_point)) * quantization.scale;
             }
         }
-        Tensor::from_shape(&self.dims(), &values)
     }
 }
 
@@ -97,7 +99,7 @@ impl IntegerOperation {
     pub(in crate::network) fn session(&self) -> IntegerSession {
         let workers = Workers::new(self.threads.load(Ordering::Relaxed));
         let memory = self.program.memory(workers.count());
-        IntegerSession { program: self.program.clone(), memory, workers }
+        IntegerSession { program: self.program.clone(), exits: self.exits.clone(), memory, workers }
     }
 
     /// How many threads a session made from now on has.
@@ -147,19 +149,21 @@ impl TypedOp for IntegerOperation {
 /// A session's memory and threads: the state of the operation in tract.
 pub(in crate::network) struct IntegerSession {
     program: Arc<Program>,
+    exits: Exits,
     memory: Memory,
     workers: Workers,
 }
 
 impl IntegerSession {
-    /// Runs the part on pixels of H×W×C bytes, and gives the logits if they leave from it. Nothing is
-    /// allocated.
+    /// Runs the part on pixels of H×W×C bytes, where it is all of the network. Nothing is allocated.
     ///
     /// # Panics
-    /// If the number of pixels is not that of the input.
-    pub(in crate::network) fn run(&mut self, pixels: &[u8]) -> &[f32] {
+    /// If the number of pixels is not that of the input, or of logits not that of the output.
+    pub(in crate::network) fn logits(&mut self, pixels: &[u8], logits: &mut [f32]) {
         self.program.run(pixels, &mut self.memory, &self.workers);
-        self.memory.logits()
+        for exit in &self.exits.0 {
+            exit.read(&self.program, &self.memory, logits);
+        }
     }
 }
 
@@ -173,7 +177,8 @@ impl Clone for IntegerSession {
     /// Nothing goes from one picture to the next, so a clone is as good as new.
     fn clone(&self) -> Self {
         let workers = Workers::new(self.workers.count());
-        Self { program: self.program.clone(), memory: self.program.memory(workers.count()), workers }
+        let memory = self.program.memory(workers.count());
+        Self { program: self.program.clone(), exits: self.exits.clone(), memory, workers }
     }
 }
 
@@ -181,14 +186,18 @@ impl OpState for IntegerSession {
     fn eval(
         &mut self,
         _context: &EvalContext,
-        operation: &dyn Op,
+        _operation: &dyn Op,
         inputs: TVec<TValue>,
     ) -> TractResult<TVec<TValue>> {
-        let operation = operation.downcast_ref::<IntegerOperation>().context("another operation's state")?;
         let pixels = inputs[0].try_as_plain_ram()?;
-        self.run(pixels.as_slice::<u8>()?);
-        let exits = operation.exits.0.iter();
-        exits.map(|exit| Ok(exit.read(&self.program, &self.memory)?.into_tvalue())).collect()
+        self.program.run(pixels.as_slice::<u8>()?, &mut self.memory, &self.workers);
+        let tensor = |exit: &ExitTensor| {
+            let dims = exit.dims();
+            let mut values = vec![0.0f32; dims.iter().product()];
+            exit.read(&self.program, &self.memory, &mut values);
+            Ok(Tensor::from_shape(&dims, &values)?.into_tvalue())
+        };
+        self.exits.0.iter().map(tensor).collect()
     }
 
     fn reset_lanes(&mut self, _lanes: &[LaneId]) -> TractResult<()> {

@@ -11,7 +11,7 @@ use anchorwatch_firmware::{Arithmetic, Companion, Config, Pins, exchange};
 use cortex_m_rt as _;
 use embedded_io::{Read, ReadReady};
 use flash::Flash;
-use fugit::{ExtU32, RateExtU32};
+use fugit::{MicrosDurationU32, RateExtU32};
 use port::Port;
 use rp2040_hal::clocks::{Clock, init_clocks_and_plls};
 use rp2040_hal::gpio::Pins as Gpio;
@@ -45,7 +45,7 @@ fn main() -> ! {
     ) else {
         wait_for_the_watchdog()
     };
-    watchdog.start(2.secs());
+    watchdog.start(MicrosDurationU32::secs(2));
 
     let sio = Sio::new(device.SIO);
     let gpio = Gpio::new(device.IO_BANK0, device.PADS_BANK0, sio.gpio_bank0, &mut device.RESETS);

@@ -40,8 +40,9 @@ fn main() -> ! {
     let settings = serial::Config::default().baudrate(115_200.bps());
     let serial: Result<Serial<pac::USART1>, _> =
         Serial::new(device.USART1, (a.pa9, a.pa10), settings, &mut rcc);
-    let Ok(mut serial) = serial else { wait_for_the_watchdog() };
-    RxListen::listen(&mut serial);
+    let Ok(serial) = serial else { wait_for_the_watchdog() };
+    let (_tx, mut rx) = serial.split();
+    rx.listen();
     // SAFETY: here, once, and the port is set up.
     let mut port = unsafe { Port::take() };
     let mut flash = Flash(LockedFlash::new(device.FLASH));
