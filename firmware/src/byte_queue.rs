@@ -99,7 +99,8 @@ mod tests {
         static QUEUE: ByteQueue<8> = ByteQueue::new();
         let putting = std::thread::spawn(|| {
             for number in 0..100_000u32 {
-                while QUEUE.head.load(Ordering::Relaxed).wrapping_sub(QUEUE.tail.load(Ordering::Relaxed)) % 8 == 7
+                while QUEUE.head.load(Ordering::Relaxed).wrapping_sub(QUEUE.tail.load(Ordering::Relaxed)) % 8
+                    == 7
                 {
                     std::thread::yield_now();
                 }
