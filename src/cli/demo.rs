@@ -10,13 +10,12 @@ macro_rules! sample {
     };
 }
 
-/// Name and file of each picture. The folder says what is true.
+/// Name and file of each picture. The folder says what is true. They are some of the sample frames,
+/// chosen so that both outcomes are seen; how often the model is right is no question for a demo, and
+/// `models/CARD.md` answers it, for all of the sample frames too.
 static PICTURES: &[(&str, &[u8])] = &[
-    sample!("known/bee-1.jpg"),
     sample!("known/car-1.jpg"),
     sample!("known/cat-1.jpg"),
-    sample!("known/cat-2.jpg"),
-    sample!("known/cat-3.jpg"),
     sample!("known/dog-1.jpg"),
     sample!("known/espresso-1.jpg"),
     sample!("known/goldfish-1.jpg"),
@@ -24,12 +23,7 @@ static PICTURES: &[(&str, &[u8])] = &[
     sample!("known/suspension-bridge-1.jpg"),
     sample!("unknown/astronaut-1.jpg"),
     sample!("unknown/chameleon-1.jpg"),
-    sample!("unknown/gamepad-1.jpg"),
-    sample!("unknown/hot-air-balloon-1.jpg"),
     sample!("unknown/owl-1.jpg"),
-    sample!("unknown/pencils-1.jpg"),
-    sample!("unknown/space-shuttle-1.jpg"),
-    sample!("unknown/sunflower-1.jpg"),
     sample!("unknown/sushi-1.jpg"),
 ];
 
@@ -51,7 +45,8 @@ pub fn source() -> Source {
 pub fn introduction(metadata: &Metadata) -> String {
     format!(
         "The model was trained on {}. In the pictures under known/ there are such things,
-in those under unknown/ there is something that it has never seen.\n",
+in those under unknown/ there is something that it has never seen. (They were chosen to show what
+happens. How often a model is right is what 'anchorwatch eval' measures.)\n",
         metadata.classes.join(", ")
     )
 }

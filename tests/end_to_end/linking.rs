@@ -13,7 +13,8 @@ fn link(board: &Board, arguments: &[&str]) -> String {
 
 fn json(board: &Board, arguments: &[&str]) -> Vec<Value> {
     let arguments = [&["--json"], arguments].concat();
-    link(board, &arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let printed = link(board, &arguments);
+    serde_json::Deserializer::from_str(&printed).into_iter().map(Result::unwrap).collect()
 }
 
 fn journal(path: &Path) -> Vec<Value> {

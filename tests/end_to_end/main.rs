@@ -8,6 +8,7 @@ mod benching;
 mod calibrating;
 mod companion;
 mod configuration;
+mod demo;
 mod ending;
 mod evaluating;
 mod inspecting;

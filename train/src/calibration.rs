@@ -149,7 +149,9 @@ mod tests {
     #[test]
     fn the_threshold_accepts_the_share_and_statistics_are_by_class() {
         let centres = [vec![10.0, 0.0], vec![0.0, 10.0]];
-        let rows: Vec<[f32; 2]> = (0..100).map(|step| [10.0 - step as f32 * 0.03, 0.0]).collect();
+        // Nearer to the other centre with each step.
+        let rows: Vec<[f32; 2]> =
+            (0..100).map(|step| [10.0 - step as f32 * 0.03, step as f32 * 0.03]).collect();
         let verdicts = verdicts(&logits(&rows), &centres).unwrap();
         let known = known_pictures(&verdicts, &[0; 100]);
         let threshold = threshold(&known, 0.95, "a test");
@@ -158,7 +160,11 @@ mod tests {
         let scores = class_scores(&["one".to_string(), "two".to_string()], &known);
         assert_eq!((scores[0].pictures, scores[1].pictures), (100, 0));
         assert_eq!(scores[0].accuracy, 1.0);
-        assert!((scores[0].quantiles[2] - 1.485).abs() < 0.01, "{:?}", scores[0]);
+        assert!((known[49].score..=known[50].score).contains(&scores[0].quantiles[2]), "{:?}", scores[0]);
+        // Section 3 of the paper, by hand: d = 1.5·√2 and 8.5·√2, γ = d·(1 − softmin d).
+        let (near, far) = (1.5 * 2f32.sqrt(), 8.5 * 2f32.sqrt());
+        let by_hand = near * (1.0 - 1.0 / (1.0 + (near - far).exp()));
+        assert!((known[50].score / by_hand - 1.0).abs() < 1e-3, "{} {by_hand}", known[50].score);
         assert_eq!(scores[1].quantiles, [0.0; 5]);
     }
 }

@@ -163,6 +163,7 @@ mod tests {
     use crate::backbones;
     use crate::network::forward;
     use crate::random_networks::randomise;
+    use crate::variables::seed_libtorch;
     use tch::{Device, no_grad};
 
     #[track_caller]
@@ -170,7 +171,9 @@ mod tests {
         let mut variables = Variables::initialise(architecture, seed);
         randomise(&mut variables, seed);
         let [channels, height, width] = architecture.input;
+        let generator = seed_libtorch(seed);
         let input = Tensor::randn([3, channels, height, width], (Kind::Float, Device::Cpu));
+        drop(generator);
         let wanted = no_grad(|| forward(architecture, &variables, &input, false));
         let network = fold(architecture, &variables);
         let got = network.logits(&input);

@@ -1,7 +1,7 @@
 //! For tests only: networks and variables made at random, and what tract makes of a model.
 
 use crate::architecture::{Activation, Architecture, Layer};
-use crate::variables::Variables;
+use crate::variables::{Variables, seed_libtorch};
 use prost::Message;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -11,7 +11,7 @@ use tract_onnx::prelude::{DatumExt, Framework, InferenceModelExt, IntoRunnable, 
 
 /// Gives batch normalisations and biases values as training leaves them, instead of 0 and 1.
 pub fn randomise(variables: &mut Variables, seed: u64) {
-    tch::manual_seed(seed as i64);
+    let _generator = seed_libtorch(seed);
     let names: Vec<String> = variables.by_name().keys().cloned().collect();
     for name in names {
         let mut variable = variables.get(&name).shallow_clone();
@@ -101,7 +101,7 @@ pub fn random_variables(architecture: &Architecture, seed: u64) -> Variables {
 
 /// Inputs B×C×H×W as normalised pictures are: neighbouring pixels alike.
 pub fn random_pictures(architecture: &Architecture, batch: i64, seed: u64) -> Tensor {
-    tch::manual_seed(seed as i64);
+    let _generator = seed_libtorch(seed);
     let [channels, height, width] = architecture.input;
     let float = (Kind::Float, tch::Device::Cpu);
     let coarse = Tensor::randn([batch, channels, 4, 4], float);

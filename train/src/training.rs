@@ -10,7 +10,7 @@ use crate::pictures::Pictures;
 use crate::progress;
 use crate::recipe::{Draw, Recipe};
 use crate::sgd::{Sgd, one_cycle};
-use crate::variables::Variables;
+use crate::variables::{Variables, seed_libtorch};
 use anchorwatch::network::metadata::InputSpec;
 use anyhow::{Result, ensure};
 use rand::seq::SliceRandom;
@@ -133,14 +133,16 @@ impl<'a> Training<'a> {
     fn train_on(&mut self, indices: &[usize], anchors: &Tensor, steps: u64) -> Result<(f64, i64)> {
         let recipe = self.recipe;
         let mut random = recipe.random(Draw::Augment, self.step);
-        // libtorch's own numbers are for dropout only.
-        tch::manual_seed((recipe.seed ^ self.step.rotate_left(32)) as i64);
         let bytes = self.pictures.batch(indices);
         let size = i64::from(recipe.input.height);
         let varied = augment(&bytes, size, recipe.augment, recipe.flip, &mut random);
         let input = normalise(varied, &recipe.input);
         let targets = self.pictures.targets(indices);
-        let distances = loss::distances(&forward(self.architecture, &self.variables, &input, true), anchors);
+        // libtorch's own numbers are for dropout only.
+        let generator = seed_libtorch(recipe.seed ^ self.step.rotate_left(32));
+        let logits = forward(self.architecture, &self.variables, &input, true);
+        drop(generator);
+        let distances = loss::distances(&logits, anchors);
         let loss = loss::class_anchor_loss(&distances, &targets);
         let value = loss.double_value(&[]);
         ensure!(

@@ -9,7 +9,17 @@ use crate::architecture::{Architecture, Layer};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tch::{Device, Kind, Tensor};
+
+/// libtorch has one generator of random numbers for the whole process. Seeds it, and keeps it from
+/// everyone else until the guard is dropped: so the numbers drawn meanwhile depend on the seed alone.
+pub fn seed_libtorch(seed: u64) -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let guard = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(seed as i64);
+    guard
+}
 
 /// Named variables: parameters (with gradients) and running statistics (without).
 #[derive(Debug)]
@@ -21,7 +31,7 @@ impl Variables {
     /// Fresh variables for an architecture: He-normal convolutions (fan out), uniform dense layers,
     /// the identity for batch normalisation. The same seed gives the same values.
     pub fn initialise(architecture: &Architecture, seed: u64) -> Self {
-        tch::manual_seed(seed as i64);
+        let _generator = seed_libtorch(seed);
         let mut map = BTreeMap::new();
         let float = (Kind::Float, Device::Cpu);
         for layer in &architecture.layers {
