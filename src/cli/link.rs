@@ -175,9 +175,8 @@ fn record(link: &mut Link, journal: &mut Journal, as_json: bool) -> anyhow::Resu
             link.recorded(received.boot, received.event.number);
             say(as_json, &wording::event_text(&received.event), || wording::received_json(&received))?;
         }
-        match link.take_reply() {
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(_)) | None => {}
+        if let Some(Err(error)) = link.take_reply() {
+            return Err(error.into());
         }
         if link.is_idle() && link.silence() > Duration::from_secs(1) {
             link.begin(Request::Heartbeat);

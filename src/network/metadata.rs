@@ -1,7 +1,7 @@
 //! The `anchorwatch` block of a model file: everything the runtime needs beside the network itself.
 //!
 //! One JSON value under the key [`METADATA_KEY`] of the ONNX `metadata_props`. This module is the
-//! data and its checks; [`super::model_file`] reads it from and writes it into a file.
+//! data and its checks; [`super::ModelFile`] reads it from and writes it into a file.
 
 use super::ModelError;
 use anchorwatch_core::Centres;

@@ -1,5 +1,5 @@
 //! What is left of what was seen: the event log with its crops ([`events`], [`event_log`]), and
-//! frames with boxes and labels drawn on them ([`annotate`], [`annotated_folder`]).
+//! frames with boxes and labels drawn on them ([`annotate()`], [`AnnotatedFolder`]).
 
 pub mod annotate;
 pub mod annotated_folder;

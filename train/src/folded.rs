@@ -57,7 +57,7 @@ pub struct FoldedNode {
     pub layer: FoldedLayer,
     /// The nodes it reads.
     pub inputs: Vec<usize>,
-    /// Output shape without the batch: [C, H, W], or [C] after `Flatten`.
+    /// Output shape without the batch: `[C, H, W]`, or `[C]` after `Flatten`.
     pub shape: Vec<usize>,
 }
 

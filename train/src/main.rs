@@ -65,7 +65,7 @@ trained is saved; 130 interrupted twice, nothing more was saved.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Fit(Box<fit::FitArgs>),
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
 }
 
 fn main() -> ExitCode {

@@ -128,14 +128,15 @@ mod tests {
         let bias = [0.7, -12.5, 4e5];
         let quantized = quantize_weights("w", &weight, &bias, 0.02).unwrap();
         assert_eq!(&quantized.weight[..3], &[50, -127, 30]);
-        for channel in 0..3 {
+        let taps = quantized.weight.chunks_exact(3).zip(weight.chunks_exact(3));
+        for (channel, ((stored, real), bias)) in taps.zip(bias).enumerate() {
             let (scale, bias_scale) = (quantized.scales[channel], quantized.bias_scales[channel]);
             assert!(bias_scale.is_normal() && (bias_scale / (scale * 0.02) - 1.0).abs() < 1e-6);
-            for tap in 3 * channel..3 * channel + 3 {
-                assert!((f32::from(quantized.weight[tap]) * scale - weight[tap]).abs() <= scale * 0.501);
+            for (&stored, real) in stored.iter().zip(real) {
+                assert!((f32::from(stored) * scale - real).abs() <= scale * 0.501);
             }
             let stored = f64::from(quantized.bias[channel]) * f64::from(bias_scale);
-            assert!((stored - f64::from(bias[channel])).abs() <= f64::from(bias_scale) * 0.501);
+            assert!((stored - f64::from(bias)).abs() <= f64::from(bias_scale) * 0.501);
             assert!(quantized.bias[channel].abs() <= 1 << 30);
         }
     }

@@ -89,7 +89,7 @@ pub struct QuantizedNode {
     pub layer: QuantizedLayer,
     /// The nodes it reads.
     pub inputs: Vec<usize>,
-    /// Output shape without the batch: [C, H, W], or [C] after `Flatten`.
+    /// Output shape without the batch: `[C, H, W]`, or `[C]` after `Flatten`.
     pub shape: Vec<usize>,
     /// How the output is stored; None for the last node, whose output stays real. That of
     /// `Flatten` is its input's.

@@ -451,9 +451,12 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    /// A storage: its key, its bytes, how many numbers they are.
+    type Stored = (&'static str, Vec<u8>, u64);
+
     /// `{"epoch": 3, "net": OrderedDict(a = 2×2 floats, transposed; b = one long)}` as torch pickles
     /// it: the pickle, and the storages "7" and "8".
-    fn sample() -> (Vec<u8>, [(&'static str, Vec<u8>, u64); 2]) {
+    fn sample() -> (Vec<u8>, [Stored; 2]) {
         fn text(out: &mut Vec<u8>, text: &str) {
             out.push(b'X');
             out.extend((text.len() as u32).to_le_bytes());

@@ -283,7 +283,7 @@ impl Network {
 fn random_network(shape: [usize; 3], layers: usize, logits: usize, seed: u32) -> Network {
     let mut network = Network::new(shape, seed);
     (0..layers).for_each(|_| network.grow());
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         network.dense(1 + seed as usize % 9, false);
     }
     network.dense(logits, true);
