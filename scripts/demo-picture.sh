@@ -7,4 +7,4 @@ command -v montage >/dev/null || { echo "demo-picture: montage is missing: sudo 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cargo run --release --bin anchorwatch -- --quiet run --demo --annotate "$work/frames" >/dev/null
-montage "$work"/frames/*.* -resize 240x180^ -gravity center -extent 240x180 -geometry +3+3 -tile 5x -background white -quality 85 docs/demo.jpg
+montage "$work"/frames/*.* -geometry 230x230+4+4 -tile 4x -background white -quality 85 docs/demo.jpg
