@@ -161,12 +161,23 @@ mod tests {
         #[test]
         fn all_versions_equal_the_reference(
             (height, width, channels, outputs) in (1usize..5, 1usize..5, 1usize..70, 1usize..70),
-            zero_point in any::<u8>(),
+            zero_points in any::<[u8; 2]>(),
+            output_scale in 0.05f32..2.0,
+            activation in prop::sample::select(vec![
+                Activation::None, Activation::Relu, Activation::Relu6, Activation::LeakyRelu(0.1),
+                Activation::Table(std::boxed::Box::new(core::array::from_fn(|index| 255 - index as u8))),
+            ]),
+            extreme in any::<bool>(),
             seed in any::<u32>(),
         ) {
+            let [zero_point, output_zero_point] = zero_points;
             let spec = DenseSpec { height, width, channels, outputs };
             let inputs = height * width * channels;
-            let mix = |index: usize| (index as u32 ^ seed).wrapping_mul(2_654_435_761) >> 13;
+            let mix = |index: usize| {
+                let number = (index as u32 ^ seed).wrapping_mul(2_654_435_761) >> 13;
+                // The numbers of which sums are largest, or any.
+                if extreme { number & 0x80 } else { number }
+            };
             let input: std::vec::Vec<u8> = (0..inputs).map(|index| mix(index) as u8).collect();
             let weights: std::vec::Vec<i8> = (0..inputs * outputs).map(|index| mix(!index) as i8).collect();
             let bias: std::vec::Vec<i32> = (0..outputs).map(|index| mix(index + 9) as i32).collect();
@@ -175,8 +186,11 @@ mod tests {
             let requantization = Requantization {
                 input: quantization,
                 weight_scales: &scales,
-                output: Quantization { scale: 0.25 * inputs as f32, zero_point: 99 },
-                activation: Activation::Relu,
+                output: Quantization {
+                    scale: output_scale * inputs as f32,
+                    zero_point: output_zero_point,
+                },
+                activation: activation.clone(),
             };
             let convolution = ConvolutionSpec {
                 height, width, channels, outputs,

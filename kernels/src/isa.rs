@@ -16,7 +16,7 @@ pub enum Isa {
     Neon,
     /// NEON with the dot product (Cortex-A76, A78AE): `sdot`.
     Dotprod,
-    /// NEON with the matrix product of 8-bit numbers (Neoverse N2, Cortex-A710): `smmla`.
+    /// NEON with the matrix product of 8-bit numbers (Neoverse N2, Cortex-A710): `usmmla`.
     I8mm,
 }
 

@@ -52,16 +52,16 @@ fn dot<const NUMBER: i32>(mut sums: int32x4_t, weights: int8x16_t, activations: 
 /// # Safety
 ///
 /// The processor has the features, the block is sound and has V vectors.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
+#[inline(always)]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) -> [[int32x4_t; V]; R] {
-    let pixels: [usize; R] = core::array::from_fn(|row| pixels[row]);
-    let activations = block.activations.as_ptr().cast::<i8>();
-    let mut weights = block.weights.as_ptr().cast::<i8>();
-    let mut sums = [[vdupq_n_s32(0); R]; V];
-    for &run in block.runs {
-        // SAFETY: the block is sound: runs and weights are as long as they are read here.
-        unsafe {
+    // SAFETY: the caller promises the instructions, and that the block is sound: runs and weights
+    // are as long as they are read here.
+    unsafe {
+        let pixels: [usize; R] = core::array::from_fn(|row| pixels[row]);
+        let activations = block.activations.as_ptr().cast::<i8>();
+        let mut weights = block.weights.as_ptr().cast::<i8>();
+        let mut sums = [[vdupq_n_s32(0); R]; V];
+        for &run in block.runs {
             let rows: [*const i8; R] = core::array::from_fn(|row| activations.add(pixels[row] + run));
             let whole = block.run / 16 * 16;
             macro_rules! step {
@@ -90,7 +90,7 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) 
                 step!(x, 0);
             }
         }
+        // A new array, so that the sums themselves need no address.
+        core::array::from_fn(|row| core::array::from_fn(|vector| sums[vector][row]))
     }
-    // A new array, so that the sums themselves need no address.
-    core::array::from_fn(|row| core::array::from_fn(|vector| sums[vector][row]))
 }

@@ -2,7 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::requantization::{Bounds, pack16};
+use super::requantization::{Bounds, round};
 use crate::addition::Terms;
 use crate::scalar;
 
@@ -23,7 +23,7 @@ pub(super) unsafe fn add(a: &[u8], b: &[u8], results: &mut [u8], terms: &Terms) 
     let term = |x: int16x4_t, index: usize| vmulq_f32(vcvtq_f32_s32(vmovl_s16(x)), multipliers[index]);
     let four = |a: int16x4_t, b: int16x4_t| {
         let steps = vaddq_f32(term(a, 0), term(b, 1));
-        bounds.round(vbslq_f32(vcltzq_f32(steps), vmulq_f32(steps, slope), steps))
+        round(vbslq_f32(vcltzq_f32(steps), vmulq_f32(steps, slope), steps))
     };
     // Less the zero point: 8 low ones, 8 high ones.
     let words = |bytes: uint8x16_t, index: usize| {
@@ -37,7 +37,7 @@ pub(super) unsafe fn add(a: &[u8], b: &[u8], results: &mut [u8], terms: &Terms) 
         // SAFETY: there are 16 bytes of each.
         let (a, b) = unsafe { (vld1q_u8(a.as_ptr()), vld1q_u8(b.as_ptr())) };
         let ([a_low, a_high], [b_low, b_high]) = (words(a, 0), words(b, 1));
-        let bytes = pack16([
+        let bytes = bounds.sixteen([
             four(vget_low_s16(a_low), vget_low_s16(b_low)),
             four(vget_high_s16(a_low), vget_high_s16(b_low)),
             four(vget_low_s16(a_high), vget_low_s16(b_high)),

@@ -58,17 +58,17 @@ fn zip(a: uint8x16_t, b: uint8x16_t) -> [uint8x16_t; 2] {
 /// # Safety
 ///
 /// The processor has the features, the block is sound and has V vectors.
-#[inline]
-#[target_feature(enable = "neon,i8mm")]
+#[inline(always)]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) -> [[int32x4_t; V]; R] {
-    let pixels: [usize; R] = core::array::from_fn(|row| pixels[row]);
-    let mut weights = block.weights.as_ptr().cast::<i8>();
-    // Of two pixels each, in the first half of the rows.
-    let mut sums = [[[vdupq_n_s32(0); 2]; V]; R];
-    let pairs = R.div_ceil(2);
-    for &run in block.runs {
-        // SAFETY: the block is sound: runs and weights are as long as they are read here.
-        unsafe {
+    // SAFETY: the caller promises the instructions, and that the block is sound: runs and weights
+    // are as long as they are read here.
+    unsafe {
+        let pixels: [usize; R] = core::array::from_fn(|row| pixels[row]);
+        let mut weights = block.weights.as_ptr().cast::<i8>();
+        // Of two pixels each, in the first half of the rows.
+        let mut sums = [[[vdupq_n_s32(0); 2]; V]; R];
+        let pairs = R.div_ceil(2);
+        for &run in block.runs {
             let rows: [*const u8; R] =
                 core::array::from_fn(|row| block.activations.as_ptr().add(pixels[row] + run));
             macro_rules! step {
@@ -105,14 +105,14 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) 
                 step!(x, 0);
             }
         }
-    }
-    let mut tile = [[vdupq_n_s32(0); V]; R];
-    for (row, vectors) in tile.iter_mut().enumerate() {
-        for (vector, four) in vectors.iter_mut().enumerate() {
-            let [left, right] = sums[row / 2][vector].map(|sums| vreinterpretq_s64_s32(sums));
-            let of_pixel = if row % 2 == 0 { vzip1q_s64(left, right) } else { vzip2q_s64(left, right) };
-            *four = vreinterpretq_s32_s64(of_pixel);
+        let mut tile = [[vdupq_n_s32(0); V]; R];
+        for (row, vectors) in tile.iter_mut().enumerate() {
+            for (vector, four) in vectors.iter_mut().enumerate() {
+                let [left, right] = sums[row / 2][vector].map(|sums| vreinterpretq_s64_s32(sums));
+                let of_pixel = if row % 2 == 0 { vzip1q_s64(left, right) } else { vzip2q_s64(left, right) };
+                *four = vreinterpretq_s32_s64(of_pixel);
+            }
         }
+        tile
     }
-    tile
 }

@@ -39,24 +39,20 @@ tiles! { features: "neon", rows: 4, fewer: [1 2 3], convolve }
 /// # Safety
 ///
 /// The processor has NEON, the block is sound and has V vectors.
-#[inline]
-#[target_feature(enable = "neon")]
+#[inline(always)]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) -> [[int32x4_t; V]; R] {
-    let mut sums = [[vdupq_n_s32(0); V]; R];
-    for vector in 0..V {
-        // SAFETY: the caller promises what is needed.
-        let four = unsafe {
-            if block.extreme {
+    // SAFETY: the caller promises what is needed.
+    unsafe {
+        let mut fours = [[vdupq_n_s32(0); R]; V];
+        for (vector, four) in fours.iter_mut().enumerate() {
+            *four = if block.extreme {
                 four_columns::<R, false>(block, pixels, vector * 4)
             } else {
                 four_columns::<R, true>(block, pixels, vector * 4)
-            }
-        };
-        for (sums, four) in sums.iter_mut().zip(four) {
-            sums[vector] = four;
+            };
         }
+        core::array::from_fn(|row| fours.map(|four| four[row]))
     }
-    sums
 }
 
 /// The sums of R pixels and the four columns from `column` on; with or without adding pairs of
@@ -65,21 +61,21 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, pixels: &[usize]) 
 /// # Safety
 ///
 /// The processor has NEON, the block is sound and has these columns.
-#[inline]
-#[target_feature(enable = "neon")]
+#[inline(always)]
 unsafe fn four_columns<const R: usize, const PAIRS: bool>(
     block: &Block,
     pixels: &[usize],
     column: usize,
 ) -> [int32x4_t; R] {
-    let pixels: [usize; R] = core::array::from_fn(|row| pixels[row]);
-    let activations = block.activations.as_ptr().cast::<i8>();
-    let mut weights = block.weights[column * DEPTH..].as_ptr().cast::<i8>();
-    let mut sums = [[vdupq_n_s32(0); R]; 4];
-    for &run in block.runs {
-        // SAFETY: the block is sound: runs and weights are as long as they are read here, and only
-        // the pointer to the next weights, which is not read, may lie beyond the last ones.
-        unsafe {
+    // SAFETY: the caller promises the instructions, and that the block is sound: runs and weights
+    // are as long as they are read here, and only the pointer to the next weights,
+    // which is not read, may lie beyond the last ones.
+    unsafe {
+        let pixels: [usize; R] = core::array::from_fn(|row| pixels[row]);
+        let activations = block.activations.as_ptr().cast::<i8>();
+        let mut weights = block.weights[column * DEPTH..].as_ptr().cast::<i8>();
+        let mut sums = [[vdupq_n_s32(0); R]; 4];
+        for &run in block.runs {
             let rows: [*const i8; R] = core::array::from_fn(|row| activations.add(pixels[row] + run));
             for step in (0..block.run).step_by(DEPTH) {
                 let x: [int8x16_t; R] = core::array::from_fn(|row| vld1q_s8(rows[row].add(step)));
@@ -98,9 +94,9 @@ unsafe fn four_columns<const R: usize, const PAIRS: bool>(
                 weights = weights.wrapping_add(block.columns * DEPTH);
             }
         }
+        core::array::from_fn(|row| {
+            let [a, b, c, d] = sums.map(|sums| sums[row]);
+            vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))
+        })
     }
-    core::array::from_fn(|row| {
-        let [a, b, c, d] = sums.map(|sums| sums[row]);
-        vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))
-    })
 }

@@ -32,22 +32,31 @@ impl Four {
         }
     }
 
-    /// The results of 4 sums, as 32-bit numbers of 0 to 255: see [`crate::channels::requantize`].
+    /// 4 sums in steps of the output, rounded: see [`crate::channels::requantize`].
     #[inline]
     #[target_feature(enable = "neon")]
-    pub(super) fn requantize(self, sums: int32x4_t, bounds: &Bounds) -> int32x4_t {
+    pub(super) fn steps(self, sums: int32x4_t) -> int32x4_t {
         let sums = vaddq_s32(sums, self.bias);
         let multiplier = vbslq_f32(vcltzq_s32(sums), self.negative_multiplier, self.multiplier);
-        bounds.round(vmulq_f32(vcvtq_f32_s32(sums), multiplier))
+        round(vmulq_f32(vcvtq_f32_s32(sums), multiplier))
     }
 }
 
-/// The constants of an output.
+/// Half to even, and saturated to 32 bits.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn round(steps: float32x4_t) -> int32x4_t {
+    vcvtnq_s32_f32(steps)
+}
+
+/// The constants of an output. [`Output::round`] takes the bounds first and rounds then; since
+/// these are whole numbers that give bytes, it is the same the other way round, and can be done
+/// on more numbers at a time.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
-    low: float32x4_t,
-    high: float32x4_t,
-    zero_point: int32x4_t,
+    zero_point: int16x8_t,
+    low: uint8x16_t,
+    high: uint8x16_t,
 }
 
 impl Bounds {
@@ -55,48 +64,62 @@ impl Bounds {
     #[target_feature(enable = "neon")]
     pub(super) fn new(output: &Output) -> Self {
         Self {
-            low: vdupq_n_f32(output.low),
-            high: vdupq_n_f32(output.high),
-            zero_point: vdupq_n_s32(output.zero_point),
+            zero_point: vdupq_n_s16(output.zero_point as i16),
+            low: vdupq_n_u8((output.low as i32 + output.zero_point) as u8),
+            high: vdupq_n_u8((output.high as i32 + output.zero_point) as u8),
         }
     }
 
-    /// See [`Output::round`]: the conversion rounds half to even.
+    /// 8 numbers with the zero point, in 16 bits and saturated.
     #[inline]
     #[target_feature(enable = "neon")]
-    pub(super) fn round(&self, steps: float32x4_t) -> int32x4_t {
-        let bounded = vminq_f32(vmaxq_f32(steps, self.low), self.high);
-        vaddq_s32(vcvtnq_s32_f32(bounded), self.zero_point)
+    fn words(&self, low: int32x4_t, high: int32x4_t) -> int16x8_t {
+        vqaddq_s16(vqmovn_high_s32(vqmovn_s32(low), high), self.zero_point)
     }
-}
 
-/// 8 results of 0 to 255 as bytes, in order.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn pack8(low: int32x4_t, high: int32x4_t) -> uint8x8_t {
-    vreinterpret_u8_s8(vmovn_s16(vuzp1q_s16(vreinterpretq_s16_s32(low), vreinterpretq_s16_s32(high))))
-}
+    /// The bytes of 8 rounded numbers of steps, in order.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn eight(&self, low: int32x4_t, high: int32x4_t) -> uint8x8_t {
+        let bytes = vqmovun_s16(self.words(low, high));
+        vmin_u8(vmax_u8(bytes, vget_low_u8(self.low)), vget_low_u8(self.high))
+    }
 
-/// 16 results of 0 to 255 as bytes, in order.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn pack16(vectors: [int32x4_t; 4]) -> uint8x16_t {
-    let [a, b, c, d] = vectors.map(|vector| vreinterpretq_s16_s32(vector));
-    let (low, high) = (vuzp1q_s16(a, b), vuzp1q_s16(c, d));
-    vuzp1q_u8(vreinterpretq_u8_s16(low), vreinterpretq_u8_s16(high))
+    /// The bytes of 16 rounded numbers of steps, in order.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn sixteen(&self, [a, b, c, d]: [int32x4_t; 4]) -> uint8x16_t {
+        let bytes = vqmovun_high_s16(vqmovun_s16(self.words(a, b)), self.words(c, d));
+        vminq_u8(vmaxq_u8(bytes, self.low), self.high)
+    }
 }
 
 /// Stores up to 8 bytes.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(super) fn store8(bytes: uint8x8_t, results: &mut [u8]) {
+fn store8(bytes: uint8x8_t, results: &mut [u8]) {
     if let Some(results) = results.first_chunk_mut::<8>() {
         // SAFETY: there is room for 8.
         unsafe { vst1_u8(results.as_mut_ptr(), bytes) };
     } else {
-        let all = vget_lane_u64::<0>(vreinterpret_u64_u8(bytes)).to_le_bytes();
-        results.iter_mut().zip(all).for_each(|(result, byte)| *result = byte);
+        store_fewer(vget_lane_u64::<0>(vreinterpret_u64_u8(bytes)).to_le_bytes(), results);
     }
+}
+
+/// Stores up to 4 bytes.
+#[inline]
+pub(super) fn store4(bytes: [u8; 4], results: &mut [u8]) {
+    if let Some(results) = results.first_chunk_mut::<4>() {
+        *results = bytes;
+    } else {
+        store_fewer(bytes, results);
+    }
+}
+
+/// Stores only some of the bytes: the last output channels, where these are not whole vectors.
+#[cold]
+fn store_fewer<const N: usize>(bytes: [u8; N], results: &mut [u8]) {
+    results.iter_mut().zip(bytes).for_each(|(result, byte)| *result = byte);
 }
 
 /// Makes bytes of a tile's sums.
@@ -117,11 +140,16 @@ pub(super) unsafe fn requantize_tile<const R: usize, const V: usize>(
     let low = Four::load(channels, place.channel);
     let high = Four::load(channels, place.channel + 4 * (V - 1));
     for (row, vectors) in tile.iter().enumerate() {
-        let left = low.requantize(vectors[0], &bounds);
-        let right = if V > 1 { high.requantize(vectors[V - 1], &bounds) } else { left };
+        let left = low.steps(vectors[0]);
+        let right = if V > 1 { high.steps(vectors[V - 1]) } else { left };
+        let bytes = bounds.eight(left, right);
         // SAFETY: the caller promises that these bytes are his alone.
         let results = unsafe { output.part(start + row * place.step, place.columns) };
-        store8(pack8(left, right), results);
+        if V > 1 {
+            store8(bytes, results);
+        } else {
+            store4(vget_lane_u32::<0>(vreinterpret_u32_u8(bytes)).to_le_bytes(), results);
+        }
         channels.output.look_up(results);
     }
 }

@@ -7,8 +7,9 @@
 /// - `rows` pixels or `fewer` in a tile, which is one or two vectors of four output channels wide,
 /// - a function `tile::<R, V>(block, pixels)` that gives the sums of R pixels and V vectors.
 macro_rules! tiles {
-    (features: $features:literal, rows: $rows:literal, fewer: [$($fewer:literal)+], convolve $(,)?) => {
-        tiles! { features: $features, rows: $rows, fewer: [$($fewer)+] }
+    (features: $features:literal, rows: $rows:literal, fewer: [$($fewer:literal)*], convolve $(,)?) => {
+        // Only the last layer, which has one pixel, wants sums.
+        tiles! { features: $features, rows: 1, fewer: [] }
 
         /// See [`crate::kernel::Kernel::convolve`].
         ///
@@ -55,14 +56,14 @@ macro_rules! tiles {
                     }};
                 }
                 match pixels.len() {
-                    $($fewer => rows!($fewer),)+
+                    $($fewer => rows!($fewer),)*
                     _ => rows!($rows),
                 }
                 start += pixels.len() * place.step;
             }
         }
     };
-    (features: $features:literal, rows: $rows:literal, fewer: [$($fewer:literal)+] $(,)?) => {
+    (features: $features:literal, rows: $rows:literal, fewer: [$($fewer:literal)*] $(,)?) => {
         /// See [`crate::kernel::Kernel::multiply`].
         ///
         /// # Safety
@@ -99,7 +100,7 @@ macro_rules! tiles {
                     }};
                 }
                 match pixels.len() {
-                    $($fewer => rows!($fewer),)+
+                    $($fewer => rows!($fewer),)*
                     _ => rows!($rows),
                 }
             }

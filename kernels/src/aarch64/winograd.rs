@@ -3,7 +3,7 @@
 
 use core::arch::aarch64::*;
 
-use super::requantization::{Bounds, Four, pack8, store8};
+use super::requantization::{Bounds, Four, store4};
 use super::tiles::tiles;
 use crate::channels::Channels;
 use crate::convolution::{NINTH, POSITIONS};
@@ -144,13 +144,18 @@ pub(super) unsafe fn output(
         let constants = Four::load(channels, place.first.channel + column);
         let here = (place.first.columns - column).min(4);
         for (y, row) in rows.into_iter().enumerate().take(place.rows) {
-            for (x, vector) in four(row).into_iter().enumerate().take(place.pixels) {
-                let sum = vshrq_n_s32::<6>(vmulq_s32(vector, ninth));
-                let bytes = constants.requantize(sum, &bounds);
+            let mut steps = four(row);
+            for sum in &mut steps {
+                *sum = constants.steps(vshrq_n_s32::<6>(vmulq_s32(*sum, ninth)));
+            }
+            let mut pixels = [[0; 4]; 4];
+            // SAFETY: there is room for 16 bytes.
+            unsafe { vst1q_u8(pixels.as_flattened_mut().as_mut_ptr(), bounds.sixteen(steps)) };
+            for (x, bytes) in pixels.into_iter().enumerate().take(place.pixels) {
                 let start = place.first.start + y * place.row_step + x * place.first.step + column;
                 // SAFETY: the caller promises that these bytes are his alone.
                 let results = unsafe { output.part(start, here) };
-                store8(pack8(bytes, bytes), results);
+                store4(bytes, results);
                 channels.output.look_up(results);
             }
         }
