@@ -67,7 +67,7 @@ pub struct FitArgs {
     #[arg(long, value_enum, default_value = "stretch", help_heading = "Network")]
     resize: ResizeChoice,
 
-    /// Passes over the training pictures, 1.5 is possible [default: cac9 11, tiny 30, efficientnet-lite0 15]
+    /// Passes over the training pictures, 1.5 is possible [default: cac9 8, tiny 30, efficientnet-lite0 15]
     #[arg(long, help_heading = "Training")]
     epochs: Option<f64>,
     /// Pictures a step [default: 128; efficientnet-lite0: 32]
@@ -159,7 +159,7 @@ struct Defaults {
 impl Defaults {
     fn of(backbone: Backbone) -> Self {
         let fresh = Self {
-            epochs: 11.0,
+            epochs: 8.0,
             batch: 128,
             learning_rate: 0.05,
             backbone_rate: 1.0,
