@@ -60,6 +60,9 @@ pub struct FitArgs {
     /// Side of the square input in pixels [default: 32; efficientnet-lite0: 128]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512), help_heading = "Network")]
     size: Option<u32>,
+    /// Share of the channels that cac9 and tiny have: 0.5 computes a quarter as much [default: 1]
+    #[arg(long, value_name = "SHARE", help_heading = "Network")]
+    width: Option<f64>,
     /// Use brightness only, one channel
     #[arg(long, help_heading = "Network")]
     grey: bool,
@@ -76,6 +79,10 @@ pub struct FitArgs {
     /// Highest learning rate of the one-cycle schedule [default depends on the network]
     #[arg(long, help_heading = "Training")]
     learning_rate: Option<f64>,
+    /// The pretrained layers' share of the learning rate, from 0 (they stay as they are) to 1
+    /// [default: efficientnet-lite0 0.5]
+    #[arg(long, value_name = "SHARE", help_heading = "Training")]
+    backbone_rate: Option<f64>,
     /// Weight decay [default depends on the network]
     #[arg(long, help_heading = "Training")]
     weight_decay: Option<f64>,
@@ -276,6 +283,19 @@ impl FitArgs {
             self.backbone.name()
         );
         ensure!(
+            self.width.is_none_or(|width| (0.1..=4.0).contains(&width)),
+            "--width is a share of the channels, from 0.1 to 4"
+        );
+        let pretrained = self.backbone == Backbone::EfficientnetLite0;
+        ensure!(
+            self.width.is_none() || !pretrained,
+            "--width is for cac9 and tiny: efficientnet-lite0's weights have their widths"
+        );
+        ensure!(
+            self.backbone_rate.is_none_or(|rate| pretrained && (0.0..=1.0).contains(&rate)),
+            "--backbone-rate is a share from 0 to 1, for efficientnet-lite0 only: the others have no pretrained layers"
+        );
+        ensure!(
             !(self.grey && self.backbone == Backbone::EfficientnetLite0),
             "efficientnet-lite0's pretrained weights are for colour pictures: leave --grey out, or take cac9 or tiny"
         );
@@ -326,6 +346,7 @@ impl FitArgs {
         let defaults = Defaults::of(self.backbone);
         Recipe {
             backbone: self.backbone.name().to_string(),
+            width: self.width.unwrap_or(1.0),
             activation: (self.backbone == Backbone::Cac9).then(|| format!("{:?}", self.cac9_activation())),
             input,
             known: data.listing.classes.clone(),
@@ -333,7 +354,7 @@ impl FitArgs {
             epochs: self.epochs.unwrap_or(defaults.epochs),
             batch: self.batch.unwrap_or(defaults.batch),
             learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
-            backbone_rate: defaults.backbone_rate,
+            backbone_rate: self.backbone_rate.unwrap_or(defaults.backbone_rate),
             weight_decay: self.weight_decay.unwrap_or(defaults.weight_decay),
             augment: self.augment.unwrap_or(defaults.augment),
             flip: !self.no_flip,
@@ -351,9 +372,10 @@ impl FitArgs {
 
     fn architecture(&self, input: &InputSpec, classes: usize) -> Architecture {
         let shape = [input.channels() as i64, i64::from(input.height), i64::from(input.width)];
+        let width = self.width.unwrap_or(1.0);
         match self.backbone {
-            Backbone::Cac9 => backbones::cac9(shape, classes as i64, self.cac9_activation()),
-            Backbone::Tiny => backbones::tiny(shape, classes as i64),
+            Backbone::Cac9 => backbones::cac9(shape, classes as i64, self.cac9_activation(), width),
+            Backbone::Tiny => backbones::tiny(shape, classes as i64, width),
             Backbone::EfficientnetLite0 => backbones::efficientnet_lite0(shape, classes as i64),
         }
     }

@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 pub struct Recipe {
     /// The backbone's name.
     pub backbone: String,
+    /// The share of its channels that it has.
+    #[serde(default = "whole")]
+    pub width: f64,
     /// Its activation, where there is a choice.
     pub activation: Option<String>,
     /// How a picture becomes the input.
@@ -42,6 +45,10 @@ pub struct Recipe {
     pub seed: u64,
     /// Sums are rounded differently by another number of threads.
     pub threads: usize,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// What a random choice is for: each has numbers of its own.
@@ -117,6 +124,7 @@ pub mod tests {
     pub fn recipe() -> Recipe {
         Recipe {
             backbone: "tiny".to_string(),
+            width: 1.0,
             activation: None,
             input: InputSpec {
                 width: 8,

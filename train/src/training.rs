@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn a_training_learns_and_one_interrupted_and_resumed_gives_the_same_bits() {
         // EfficientNet has dropout and a backbone rate, tiny has neither.
-        let architectures = [backbones::tiny([3, 8, 8], 2), backbones::efficientnet_lite0([3, 8, 8], 2)];
+        let architectures = [backbones::tiny([3, 8, 8], 2, 1.0), backbones::efficientnet_lite0([3, 8, 8], 2)];
         for architecture in &architectures {
             let (recipe, pictures) = (Recipe { backbone_rate: 0.5, ..recipe() }, dark_and_light());
             let folder = tempfile::tempdir().unwrap();
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_training_tells_dark_from_light() {
-        let architecture = backbones::tiny([3, 8, 8], 2);
+        let architecture = backbones::tiny([3, 8, 8], 2, 1.0);
         let (recipe, pictures) = (Recipe { epochs: 12.0, ..recipe() }, dark_and_light());
         let folder = tempfile::tempdir().unwrap();
         let mut training = training(&architecture, &recipe, &pictures, &folder);
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_training_that_diverges_is_an_error_that_says_so() {
-        let architecture = backbones::tiny([3, 8, 8], 2);
+        let architecture = backbones::tiny([3, 8, 8], 2, 1.0);
         let (recipe, pictures) = (Recipe { learning_rate: 1e30, ..recipe() }, dark_and_light());
         let folder = tempfile::tempdir().unwrap();
         let error = training(&architecture, &recipe, &pictures, &folder).run(&|| false).unwrap_err();
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_another_training_is_refused() {
-        let architecture = backbones::tiny([3, 8, 8], 2);
+        let architecture = backbones::tiny([3, 8, 8], 2, 1.0);
         let (recipe, pictures) = (recipe(), dark_and_light());
         let folder = tempfile::tempdir().unwrap();
         let mut first = training(&architecture, &recipe, &pictures, &folder);
