@@ -85,7 +85,18 @@ pub fn tiny(input: [i64; 3], logits: i64, width: f64) -> Architecture {
     let first_stride = if rows.min(columns) >= 64 { 2 } else { 1 };
     let stem = scaled(16, width);
     let mut layers = vec![Layer::Input];
-    convolution(&mut layers, "stem", channels, stem, 3, first_stride, [1, 1], 1, Some(Activation::Relu), 1e-5);
+    convolution(
+        &mut layers,
+        "stem",
+        channels,
+        stem,
+        3,
+        first_stride,
+        [1, 1],
+        1,
+        Some(Activation::Relu),
+        1e-5,
+    );
     let blocks =
         [(16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1)];
     for (number, (inputs, outputs, stride)) in blocks.into_iter().enumerate() {
@@ -108,7 +119,12 @@ pub fn tiny(input: [i64; 3], logits: i64, width: f64) -> Architecture {
     }
     layers.push(Layer::GlobalAveragePool);
     layers.push(Layer::Flatten);
-    layers.push(Layer::Dense { name: "classify".to_string(), inputs: scaled(128, width), outputs: logits, bias: true });
+    layers.push(Layer::Dense {
+        name: "classify".to_string(),
+        inputs: scaled(128, width),
+        outputs: logits,
+        bias: true,
+    });
     Architecture { name: "tiny".to_string(), input, logits, layers }
 }
 
