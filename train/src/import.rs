@@ -2,9 +2,11 @@
 
 use crate::activation_ranges::RangeMethod;
 use crate::backbones;
+use crate::data_set::report_skipped;
 use crate::deploy::{Deployment, F32_FILE, INT8_FILE, print_reports};
-use crate::fit::{default_threads, refuse_to_replace, report_skipped, writable_folder};
+use crate::fit::{refuse_to_replace, writable_folder};
 use crate::interrupt::Interrupt;
+use crate::options::default_threads;
 use crate::picture_folder::{Labelled, Levels, class_folders, file_name};
 use crate::pictures::Pictures;
 use crate::provenance::provenance;

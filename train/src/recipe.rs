@@ -1,6 +1,7 @@
 //! Everything that decides what a training gives: what a checkpoint must agree with to be resumed.
 
 use crate::augment::Augment;
+use crate::loss::Loss;
 use crate::pictures::Pictures;
 use anchorwatch::network::metadata::InputSpec;
 use anyhow::{Result, bail};
@@ -27,6 +28,9 @@ pub struct Recipe {
     pub known: Vec<String>,
     /// SHA-256 of the training pictures, as they are in memory.
     pub pictures: String,
+    /// What is made small.
+    #[serde(default)]
+    pub loss: Loss,
     /// Passes over the training pictures; need not be whole.
     pub epochs: f64,
     /// Pictures a step.
@@ -136,6 +140,7 @@ pub mod tests {
             },
             known: vec!["dark".to_string(), "light".to_string()],
             pictures: String::new(),
+            loss: Loss::Cac,
             epochs: 3.0,
             batch: 8,
             learning_rate: 0.05,

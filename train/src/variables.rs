@@ -87,6 +87,11 @@ impl Variables {
         self.map.get(name).unwrap_or_else(|| panic!("no variable {name}"))
     }
 
+    /// Adds a variable that is trained with the others but is no part of the network.
+    pub fn learn(&mut self, name: &str, start: Tensor) {
+        self.map.insert(name.to_string(), start.set_requires_grad(true));
+    }
+
     /// All variables by name.
     pub fn by_name(&self) -> &BTreeMap<String, Tensor> {
         &self.map
