@@ -10,7 +10,7 @@
 use crate::addition::Terms;
 use crate::aligned::AlignedBytes;
 use crate::channels::Channels;
-use crate::convolution::POSITIONS;
+use crate::convolution::{ConvolutionSpec, POSITIONS};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 
@@ -125,6 +125,16 @@ impl Block<'_> {
     }
 }
 
+/// Cuts pixels into as few parts as can be with at most so many each, all nearly equally long: a last
+/// part of one or two pixels would take nearly as long as a whole one.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+#[inline(always)]
+pub(crate) fn parts(pixels: usize, most: usize) -> impl Iterator<Item = usize> {
+    let count = pixels.div_ceil(most);
+    let (length, longer) = (pixels / count.max(1), pixels % count.max(1));
+    (0..count).map(move |part| length + usize::from(part < longer))
+}
+
 /// Where the bytes of a block go: pixels at equal distances.
 pub(crate) struct Place {
     /// The first output channel.
@@ -170,7 +180,24 @@ pub(crate) struct Taps<'a> {
 }
 
 /// How a version convolves channel by channel.
-pub(crate) struct DepthwiseKernel {
+pub(crate) enum DepthwiseKernel {
+    Taps(TapsKernel),
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    Pairs(PairsKernel),
+}
+
+impl DepthwiseKernel {
+    /// In which form it takes activations.
+    pub(crate) fn form(&self) -> Form {
+        match self {
+            Self::Taps(kernel) => kernel.form,
+            Self::Pairs(_) => Form::U8,
+        }
+    }
+}
+
+/// Channel by channel, from a band of padded input rows.
+pub(crate) struct TapsKernel {
     pub(crate) form: Form,
     /// Brings activations into that form: source, zero point, destination.
     ///
@@ -184,6 +211,72 @@ pub(crate) struct DepthwiseKernel {
     /// activations, the weights were packed for as many channels and taps, and no one else uses
     /// the bytes of these pixels.
     pub(crate) run: unsafe fn(&Taps, &Channels, &Disjoint<u8>),
+}
+
+/// Channels that are computed together from pairs of rows.
+pub(crate) const PAIR_CHANNELS: usize = 16;
+
+/// Some output rows of [`PAIR_CHANNELS`] channels, from pairs of input rows.
+pub(crate) struct PairsTask<'a> {
+    pub(crate) spec: &'a ConvolutionSpec,
+    /// Pixels of an output row.
+    pub(crate) output_width: usize,
+    pub(crate) ring: Ring,
+    pub(crate) zero_point: u8,
+    pub(crate) input: &'a [u8],
+    /// Those of these channels, as the version packed them.
+    pub(crate) weights: &'a [u8],
+    /// The first of the channels. There may be fewer from there on.
+    pub(crate) channel: usize,
+    /// The output rows.
+    pub(crate) rows: core::ops::Range<usize>,
+}
+
+/// How pairs of input rows are kept that several output rows need. A pair has for each pixel, padding
+/// included, and each channel the values of a row and of the one below it, as i16.
+#[derive(Clone, Copy)]
+pub(crate) struct Ring {
+    /// Pairs that an output row needs: every second one from its first row on.
+    pub(crate) pairs: usize,
+    /// From a pair to the next that any output row needs.
+    pub(crate) every: usize,
+    /// How many of these are kept.
+    pub(crate) kept: usize,
+    /// Pixels of a pair.
+    pub(crate) width: usize,
+}
+
+impl Ring {
+    /// Kernels may be so high: there is room on the stack to note which pairs are kept.
+    pub(crate) const MAX_HEIGHT: usize = 16;
+
+    /// Bytes of a pixel.
+    pub(crate) const PIXEL: usize = PAIR_CHANNELS * 4;
+
+    pub(crate) fn new(spec: &ConvolutionSpec) -> Self {
+        let pairs = spec.kernel[0].div_ceil(2);
+        let every = if spec.stride[0].is_multiple_of(2) { 2 } else { 1 };
+        let width = spec.padding[1] + spec.width + spec.padding[3];
+        Self { pairs, every, kept: 2 / every * (pairs - 1) + 1, width }
+    }
+
+    /// Of all pairs that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.kept * self.width * Self::PIXEL
+    }
+}
+
+/// Channel by channel, from pairs of input rows: an instruction multiplies both with their taps.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) struct PairsKernel {
+    /// Packs weights, channels × kernel height × kernel width: for each 16 channels, pair of kernel
+    /// rows and kernel column 64 bytes.
+    pub(crate) pack: fn(&[i8], [usize; 2]) -> AlignedBytes,
+    /// Computes the rows; the second argument is memory for the ring.
+    ///
+    /// Safety: the processor has the instructions, and no one else uses the bytes of these rows and
+    /// channels.
+    pub(crate) run: unsafe fn(&PairsTask, &mut [u8], &Channels, &Disjoint<u8>),
 }
 
 /// See [`WinogradKernel::input`].

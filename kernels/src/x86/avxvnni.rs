@@ -2,9 +2,9 @@
 
 use core::arch::x86_64::*;
 
-use super::avx2::{self, requantize_tile};
+use super::avx2::{self, Constants};
 use super::tiles::tiles;
-use super::winograd;
+use super::{depthwise, winograd};
 use crate::kernel::{Form, Kernel, Layout, WinogradKernel};
 
 pub(crate) static KERNEL: Kernel = Kernel {
@@ -12,7 +12,7 @@ pub(crate) static KERNEL: Kernel = Kernel {
     convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
     multiply,
     convolve,
-    depthwise: avx2::DEPTHWISE,
+    depthwise: depthwise::KERNEL,
     winograd: Some(WinogradKernel {
         layout: Layout { form: Form::I16, columns: 16, vector: 8, depth: 2 },
         multiply: words::multiply,
@@ -29,7 +29,7 @@ type Vector = __m256i;
 tiles! {
     features: "avx2,avxvnni", lanes: 8, rows: 6, fewer: [1 2 3 4 5], vectors: [1 2], element: u8,
     zero: _mm256_setzero_si256, set1: _mm256_set1_epi32, load: _mm256_load_si256,
-    store: _mm256_storeu_si256, dot: _mm256_dpbusd_avx_epi32, requantize: requantize_tile,
+    store: _mm256_storeu_si256, dot: _mm256_dpbusd_avx_epi32, constants: Constants,
 }
 
 /// The products of Winograd's method: of 16-bit numbers.

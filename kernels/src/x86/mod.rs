@@ -3,5 +3,6 @@
 pub(crate) mod avx2;
 pub(crate) mod avx512vnni;
 pub(crate) mod avxvnni;
+mod depthwise;
 mod tiles;
 mod winograd;

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::avx2::{Bounds, Eight, pack16, store16};
+use super::avx2::{Bounds, Eight, bias8, store_fewer};
 use crate::channels::Channels;
 use crate::convolution::{NINTH, POSITIONS};
 use crate::disjoint::Disjoint;
@@ -94,17 +94,28 @@ pub(super) unsafe fn output(
                 row[x] = vector;
             }
         }
-        let constants = Eight::load(channels, place.first.channel + column);
+        let channel = place.first.channel + column;
+        let (constants, bias) = (Eight::load(channels, channel), bias8(channels, channel));
         let here = (place.first.columns - column).min(8);
+        let whole = here == 8 && channels.output.table.is_none();
         for (y, row) in rows.into_iter().enumerate().take(place.rows) {
-            for (x, vector) in four(row).into_iter().enumerate().take(place.pixels) {
+            let steps = four(row).map(|vector| {
                 let sum = _mm256_srai_epi32::<6>(_mm256_mullo_epi32(vector, ninth));
-                let bytes = constants.requantize(sum, &bounds);
-                let start = place.first.start + y * place.row_step + x * place.first.step + column;
+                constants.steps(_mm256_add_epi32(sum, bias))
+            });
+            let start = place.first.start + y * place.row_step + column;
+            let [left, right] = bounds.bytes(steps);
+            let pixels = [left, _mm_unpackhi_epi64(left, left), right, _mm_unpackhi_epi64(right, right)];
+            for (x, bytes) in pixels.into_iter().enumerate().take(place.pixels) {
                 // SAFETY: the caller promises that these bytes are his alone.
-                let results = unsafe { output.part(start, here) };
-                store16(pack16(bytes, bytes), results);
-                channels.output.look_up(results);
+                let results = unsafe { output.part(start + x * place.first.step, here) };
+                if whole {
+                    // SAFETY: there is room for 8.
+                    unsafe { _mm_storel_epi64(results.as_mut_ptr().cast(), bytes) };
+                } else {
+                    store_fewer(bytes, results);
+                    channels.output.look_up(results);
+                }
             }
         }
     }
