@@ -24,12 +24,7 @@ pub(crate) struct Depthwise {
 
 impl Depthwise {
     /// The spec has been checked; the weights have the length it asks for.
-    pub(crate) fn new(
-        spec: &ConvolutionSpec,
-        weights: &[i8],
-        zero_point: u8,
-        kernel: &TapsKernel,
-    ) -> Self {
+    pub(crate) fn new(spec: &ConvolutionSpec, weights: &[i8], zero_point: u8, kernel: &TapsKernel) -> Self {
         let [_, output_width] = spec.output_size().unwrap_or_default();
         let [height, width] = spec.kernel;
         let bands = Bands::new(spec, zero_point, kernel.form, 0);

@@ -37,7 +37,8 @@ type Vector = __m256i;
 tiles! {
     features: "avx2", lanes: 8, rows: 6, fewer: [1 2 3 4 5], vectors: [1 2], element: i16,
     zero: _mm256_setzero_si256, set1: _mm256_set1_epi32, load: _mm256_load_si256,
-    store: _mm256_storeu_si256, dot: dot, constants: Constants,
+    store: _mm256_storeu_si256, dot: dot,
+    six_by_two: six_by_two, constants: Constants,
 }
 
 /// Two products each.
@@ -45,6 +46,76 @@ tiles! {
 #[target_feature(enable = "avx2")]
 fn dot(sums: __m256i, activations: __m256i, weights: __m256i) -> __m256i {
     _mm256_add_epi32(sums, _mm256_madd_epi16(activations, weights))
+}
+
+/// Adds a run to the sums of 6 pixels and 16 output channels. By hand, since all 16 registers are
+/// needed, and the compiler keeps some of the sums in memory.
+///
+/// # Safety
+///
+/// The processor has AVX2; there are so many steps, at least one, of two activations in each row, and of
+/// two vectors of weights, which are aligned.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn six_by_two(
+    rows: &[*const i16; 6],
+    weights: *const __m256i,
+    steps: usize,
+    sums: &mut [[__m256i; 2]; 6],
+) {
+    // SAFETY: what the caller promises is read, and only registers change.
+    unsafe {
+        core::arch::asm!(
+            "2:",
+            "vmovdqa {low}, ymmword ptr [{weights}]",
+            "vmovdqa {high}, ymmword ptr [{weights} + 32]",
+            "vpbroadcastd {x}, dword ptr [{row0} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpaddd {s00}, {s00}, {t}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s01}, {s01}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row1} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpaddd {s10}, {s10}, {t}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s11}, {s11}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row2} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpaddd {s20}, {s20}, {t}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s21}, {s21}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row3} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpaddd {s30}, {s30}, {t}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s31}, {s31}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row4} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpaddd {s40}, {s40}, {t}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s41}, {s41}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row5} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpaddd {s50}, {s50}, {t}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s51}, {s51}, {x}",
+            "add {weights}, 64",
+            "inc {step}",
+            "cmp {step}, {steps}",
+            "jb 2b",
+            s00 = inout(ymm_reg) sums[0][0], s01 = inout(ymm_reg) sums[0][1],
+            s10 = inout(ymm_reg) sums[1][0], s11 = inout(ymm_reg) sums[1][1],
+            s20 = inout(ymm_reg) sums[2][0], s21 = inout(ymm_reg) sums[2][1],
+            s30 = inout(ymm_reg) sums[3][0], s31 = inout(ymm_reg) sums[3][1],
+            s40 = inout(ymm_reg) sums[4][0], s41 = inout(ymm_reg) sums[4][1],
+            s50 = inout(ymm_reg) sums[5][0], s51 = inout(ymm_reg) sums[5][1],
+            low = out(ymm_reg) _, high = out(ymm_reg) _, x = out(ymm_reg) _, t = out(ymm_reg) _,
+            row0 = in(reg) rows[0], row1 = in(reg) rows[1], row2 = in(reg) rows[2],
+            row3 = in(reg) rows[3], row4 = in(reg) rows[4], row5 = in(reg) rows[5],
+            weights = inout(reg) weights => _, step = inout(reg) 0usize => _, steps = in(reg) steps,
+            options(pure, readonly, nostack),
+        );
+    }
 }
 
 /// See [`Kernel::convert`]: to `x - zero_point` as i16.
@@ -162,6 +233,8 @@ pub(super) struct Constants<'a, const V: usize> {
     bounds: Bounds,
     place: &'a Place,
     output: &'a Output,
+    /// Whether all columns are stored, as they are.
+    whole: bool,
 }
 
 impl<'a, const V: usize> Constants<'a, V> {
@@ -175,7 +248,9 @@ impl<'a, const V: usize> Constants<'a, V> {
             bias[vector] = bias8(channels, place.channel + vector * 8);
             eight[vector] = Eight::load(channels, place.channel + vector * 8);
         }
-        Self { bias, eight, bounds: Bounds::new(&channels.output), place, output: &channels.output }
+        let output = &channels.output;
+        let whole = place.columns == V * 8 && output.table.is_none();
+        Self { bias, eight, bounds: Bounds::new(output), place, output, whole }
     }
 
     /// Makes bytes of a tile's sums, the first pixel's at `start`. It is always inlined, into functions
@@ -193,6 +268,7 @@ impl<'a, const V: usize> Constants<'a, V> {
     ) {
         const { assert!(V == 1 || V == 2) };
         let Self { bounds, place, .. } = self;
+        let whole = self.whole;
         // SAFETY: the caller promises AVX2, and that these bytes are his alone; there is room for
         // those of the last row.
         unsafe {
@@ -208,9 +284,9 @@ impl<'a, const V: usize> Constants<'a, V> {
                         low.steps(other[0]),
                         high.steps(other[V - 1]),
                     ]);
-                    put::<V>(one, first, place, self.output);
+                    put::<V>(one, first, place, self.output, whole);
                     if rows.len() == 2 {
-                        put::<V>(other, first.add(place.step), place, self.output);
+                        put::<V>(other, first.add(place.step), place, self.output, whole);
                         first = first.add(2 * place.step);
                     }
                 }
@@ -226,7 +302,7 @@ impl<'a, const V: usize> Constants<'a, V> {
                     let bytes =
                         [left, _mm_unpackhi_epi64(left, left), right, _mm_unpackhi_epi64(right, right)];
                     for (row, bytes) in bytes.into_iter().enumerate().take(rows.len()) {
-                        put::<V>(bytes, first.add(row * place.step), place, self.output);
+                        put::<V>(bytes, first.add(row * place.step), place, self.output, whole);
                     }
                     if rows.len() == 4 {
                         first = first.add(4 * place.step);
@@ -244,10 +320,10 @@ impl<'a, const V: usize> Constants<'a, V> {
 /// There is room for as many of them as the place has, and no one else uses it.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn put<const V: usize>(bytes: __m128i, results: *mut u8, place: &Place, output: &Output) {
+unsafe fn put<const V: usize>(bytes: __m128i, results: *mut u8, place: &Place, output: &Output, whole: bool) {
     // SAFETY: the caller promises that there is room.
     unsafe {
-        if place.columns < V * 8 || output.table.is_some() {
+        if !whole {
             store_fewer(bytes, core::slice::from_raw_parts_mut(results, place.columns));
             output.look_up(core::slice::from_raw_parts_mut(results, place.columns));
         } else if V == 2 {

@@ -18,8 +18,8 @@ const PIXEL: usize = Ring::PIXEL;
 /// Bytes of one.
 const VECTOR: usize = PIXEL / 2;
 
-/// The most output pixels together: 12 of the 16 registers are sums.
-const PIXELS: usize = 6;
+/// The most output pixels together: 10 of the 16 registers are sums.
+const PIXELS: usize = 5;
 
 /// For each 16 channels, each pair of kernel rows and each kernel column: each channel's two taps as
 /// i16. Without a second row its tap is 0.
@@ -84,7 +84,7 @@ unsafe fn run_rows<const WIDTH: usize, const STEP: usize>(
     for y in task.rows.clone() {
         for (index, place) in places[..pairs].iter_mut().enumerate() {
             let upper = y * spec.stride[0] + index * 2;
-            let slot = upper / every % kept;
+            let slot = (upper >> (every - 1)) % kept; // every one or every second
             *place = slot * size;
             if made[slot] != upper {
                 made[slot] = upper;
@@ -127,8 +127,7 @@ unsafe fn run_rows<const WIDTH: usize, const STEP: usize>(
                 2 => pixels!(2),
                 3 => pixels!(3),
                 4 => pixels!(4),
-                5 => pixels!(5),
-                _ => pixels!(6),
+                _ => pixels!(5),
             }
             start += pixels * spec.channels;
             // Beyond the row once there is no pixel left.
