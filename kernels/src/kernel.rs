@@ -224,8 +224,8 @@ pub(crate) struct PairsTask<'a> {
     pub(crate) ring: Ring,
     pub(crate) zero_point: u8,
     pub(crate) input: &'a [u8],
-    /// Those of these channels, as the version packed them.
-    pub(crate) weights: &'a [u8],
+    /// Those of these channels, as the version packed them, for both parities.
+    pub(crate) weights: [&'a [u8]; 2],
     /// The first of the channels. There may be fewer from there on.
     pub(crate) channel: usize,
     /// The output rows.
@@ -233,14 +233,11 @@ pub(crate) struct PairsTask<'a> {
 }
 
 /// How pairs of input rows are kept that several output rows need. A pair has for each pixel, padding
-/// included, and each channel the values of a row and of the one below it, as i16.
+/// included, and each channel the values of a row of even number and of the one below it, as i16. A
+/// kernel that begins at a row of odd number meets only the lower row of its first pair.
 #[derive(Clone, Copy)]
 pub(crate) struct Ring {
-    /// Pairs that an output row needs: every second one from its first row on.
-    pub(crate) pairs: usize,
-    /// From a pair to the next that any output row needs.
-    pub(crate) every: usize,
-    /// How many of these are kept.
+    /// How many pairs are kept: as many as an output row needs.
     pub(crate) kept: usize,
     /// Pixels of a pair.
     pub(crate) width: usize,
@@ -248,16 +245,19 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// Kernels may be so high: there is room on the stack to note which pairs are kept.
-    pub(crate) const MAX_HEIGHT: usize = 16;
+    pub(crate) const MAX_HEIGHT: usize = 15;
 
     /// Bytes of a pixel.
     pub(crate) const PIXEL: usize = PAIR_CHANNELS * 4;
 
     pub(crate) fn new(spec: &ConvolutionSpec) -> Self {
-        let pairs = spec.kernel[0].div_ceil(2);
-        let every = if spec.stride[0].is_multiple_of(2) { 2 } else { 1 };
         let width = spec.padding[1] + spec.width + spec.padding[3];
-        Self { pairs, every, kept: 2 / every * (pairs - 1) + 1, width }
+        Self { kept: Self::pairs(spec, 1), width }
+    }
+
+    /// How many pairs a kernel meets that begins at a row of even (0) or odd number (1).
+    pub(crate) fn pairs(spec: &ConvolutionSpec, parity: usize) -> usize {
+        (spec.kernel[0] + parity).div_ceil(2)
     }
 
     /// Of all pairs that are kept.
@@ -269,9 +269,9 @@ impl Ring {
 /// Channel by channel, from pairs of input rows: an instruction multiplies both with their taps.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) struct PairsKernel {
-    /// Packs weights, channels × kernel height × kernel width: for each 16 channels, pair of kernel
-    /// rows and kernel column 64 bytes.
-    pub(crate) pack: fn(&[i8], [usize; 2]) -> AlignedBytes,
+    /// Packs weights, channels × kernel height × kernel width, for kernels that begin at a row of even
+    /// (0) or odd number (1): for each 16 channels, pair of rows and kernel column 64 bytes.
+    pub(crate) pack: fn(&[i8], [usize; 2], usize) -> AlignedBytes,
     /// Computes the rows; the second argument is memory for the ring.
     ///
     /// Safety: the processor has the instructions, and no one else uses the bytes of these rows and

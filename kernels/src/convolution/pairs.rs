@@ -28,9 +28,8 @@ pub(crate) struct Pairs {
     ring: Ring,
     /// Output rows that are computed for one 16 channels after another.
     rows: usize,
-    weights: AlignedBytes,
-    /// Bytes of the weights of 16 channels.
-    step: usize,
+    /// For kernels that begin at a row of even number, and of odd number.
+    weights: [AlignedBytes; 2],
 }
 
 impl Pairs {
@@ -49,8 +48,7 @@ impl Pairs {
             zero_point,
             ring: Ring::new(spec),
             rows: (BLOCK / row).max(4),
-            weights: (kernel.pack)(weights, spec.kernel),
-            step: spec.kernel[0].div_ceil(2) * spec.kernel[1] * Ring::PIXEL,
+            weights: [0, 1].map(|parity| (kernel.pack)(weights, spec.kernel, parity)),
         }
     }
 
@@ -92,13 +90,17 @@ impl Pairs {
             while start < end {
                 let rows = start..end.min(start + self.rows);
                 for group in first..groups.min(first + share) {
+                    let weights = [0, 1].map(|parity| {
+                        let step = Ring::pairs(&self.spec, parity) * self.spec.kernel[1] * Ring::PIXEL;
+                        &self.weights[parity].bytes()[group * step..][..step]
+                    });
                     let task = PairsTask {
                         spec: &self.spec,
                         output_width: self.output_size[1],
                         ring: self.ring,
                         zero_point: self.zero_point,
                         input,
-                        weights: &self.weights.bytes()[group * self.step..][..self.step],
+                        weights,
                         channel: group * PAIR_CHANNELS,
                         rows: rows.clone(),
                     };

@@ -66,6 +66,7 @@ unsafe fn six_by_two(
     // SAFETY: what the caller promises is read, and only registers change.
     unsafe {
         core::arch::asm!(
+            ".p2align 6",
             "2:",
             "vmovdqa {low}, ymmword ptr [{weights}]",
             "vmovdqa {high}, ymmword ptr [{weights} + 32]",
@@ -162,11 +163,14 @@ impl Eight {
     }
 
     /// What 8 sums with their bias are in steps of the output, not rounded: see
-    /// [`crate::channels::requantize`].
+    /// [`crate::channels::requantize`]; `PLAIN` is [`Channels::plain`].
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn steps(&self, sums: __m256i) -> __m256 {
+    pub(super) fn steps<const PLAIN: bool>(&self, sums: __m256i) -> __m256 {
         let value = _mm256_cvtepi32_ps(sums);
+        if PLAIN {
+            return _mm256_mul_ps(value, self.multiplier);
+        }
         // By the sign; -0 does not come out of a conversion.
         let multiplier = _mm256_blendv_ps(self.multiplier, self.negative_multiplier, value);
         _mm256_mul_ps(value, multiplier)
@@ -187,7 +191,10 @@ pub(super) fn bias8(channels: &Channels, channel: usize) -> __m256i {
 pub(super) struct Bounds {
     high: __m256,
     zero_point: __m256i,
-    low: __m256i,
+    /// Of the bytes.
+    least: __m256i,
+    /// See `least`.
+    most: __m256i,
 }
 
 impl Bounds {
@@ -197,32 +204,39 @@ impl Bounds {
         Self {
             high: _mm256_set1_ps(output.high),
             zero_point: _mm256_set1_epi16(output.zero_point as i16),
-            low: _mm256_set1_epi8((output.low as i32 + output.zero_point) as i8),
+            least: _mm256_set1_epi8((output.low as i32 + output.zero_point) as i8),
+            most: _mm256_set1_epi8((output.high as i32 + output.zero_point) as i8),
         }
     }
 
-    /// See [`Output::round`]: the conversion rounds half to even. The upper bound comes first, since
-    /// what is too large for the conversion becomes the least number there is; what is below the
-    /// lower bound is still so after it, and [saturates](Self::bytes).
+    /// The bytes of twice 16 numbers of steps, in order: see [`Output::round`]. The conversion rounds
+    /// half to even, and what is outside the bounds saturates later. Only what is too large for the
+    /// conversion, which makes it the least number there is, must be bounded before it, unless it is
+    /// known that nothing is (`PLAIN`).
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn round(&self, steps: __m256) -> __m256i {
-        _mm256_cvtps_epi32(_mm256_min_ps(steps, self.high))
-    }
-
-    /// The bytes of twice 16 numbers of steps, in order.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn bytes(&self, [a, b, c, d]: [__m256; 4]) -> [__m128i; 2] {
-        let words = |low, high| {
-            let words = _mm256_packs_epi32(self.round(low), self.round(high));
-            _mm256_adds_epi16(words, self.zero_point)
-        };
-        let bytes = _mm256_max_epu8(_mm256_packus_epi16(words(a, b), words(c, d)), self.low);
+    pub(super) fn bytes<const PLAIN: bool>(&self, [a, b, c, d]: [__m256; 4]) -> [__m128i; 2] {
+        let words = _mm256_packus_epi16(self.words::<PLAIN>(a, b), self.words::<PLAIN>(c, d));
+        let bytes = _mm256_min_epu8(_mm256_max_epu8(words, self.least), self.most);
         // Packing works in halves: 0-3 8-11 of both, then 4-7 12-15 of both.
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
         let bytes = _mm256_permutevar8x32_epi32(bytes, order);
         [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)]
+    }
+
+    /// 16 numbers of steps, rounded and above the zero point, as i16.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn words<const PLAIN: bool>(&self, low: __m256, high: __m256) -> __m256i {
+        let [low, high] = if PLAIN {
+            [_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high)]
+        } else {
+            [
+                _mm256_cvtps_epi32(_mm256_min_ps(low, self.high)),
+                _mm256_cvtps_epi32(_mm256_min_ps(high, self.high)),
+            ]
+        };
+        _mm256_adds_epi16(_mm256_packs_epi32(low, high), self.zero_point)
     }
 }
 
@@ -235,6 +249,8 @@ pub(super) struct Constants<'a, const V: usize> {
     output: &'a Output,
     /// Whether all columns are stored, as they are.
     whole: bool,
+    /// See [`Channels::plain`].
+    plain: bool,
 }
 
 impl<'a, const V: usize> Constants<'a, V> {
@@ -250,7 +266,7 @@ impl<'a, const V: usize> Constants<'a, V> {
         }
         let output = &channels.output;
         let whole = place.columns == V * 8 && output.table.is_none();
-        Self { bias, eight, bounds: Bounds::new(output), place, output, whole }
+        Self { bias, eight, bounds: Bounds::new(output), place, output, whole, plain: channels.plain }
     }
 
     /// Makes bytes of a tile's sums, the first pixel's at `start`. It is always inlined, into functions
@@ -266,9 +282,28 @@ impl<'a, const V: usize> Constants<'a, V> {
         start: usize,
         output: &Disjoint<u8>,
     ) {
+        // SAFETY: the caller promises what is needed.
+        unsafe {
+            if self.plain {
+                self.store_rows::<R, true>(tile, start, output);
+            } else {
+                self.store_rows::<R, false>(tile, start, output);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::store`].
+    #[inline(always)]
+    unsafe fn store_rows<const R: usize, const PLAIN: bool>(
+        &self,
+        tile: &[[__m256i; V]; R],
+        start: usize,
+        output: &Disjoint<u8>,
+    ) {
         const { assert!(V == 1 || V == 2) };
-        let Self { bounds, place, .. } = self;
-        let whole = self.whole;
+        let Self { bounds, place, whole, .. } = self;
         // SAFETY: the caller promises AVX2, and that these bytes are his alone; there is room for
         // those of the last row.
         unsafe {
@@ -278,31 +313,31 @@ impl<'a, const V: usize> Constants<'a, V> {
                 for rows in tile.chunks(2) {
                     // A row that is not there repeats the one that is, and is not stored.
                     let (one, other) = (rows[0], rows[rows.len() - 1]);
-                    let [one, other] = bounds.bytes([
-                        low.steps(one[0]),
-                        high.steps(one[V - 1]),
-                        low.steps(other[0]),
-                        high.steps(other[V - 1]),
+                    let [one, other] = bounds.bytes::<PLAIN>([
+                        low.steps::<PLAIN>(one[0]),
+                        high.steps::<PLAIN>(one[V - 1]),
+                        low.steps::<PLAIN>(other[0]),
+                        high.steps::<PLAIN>(other[V - 1]),
                     ]);
-                    put::<V>(one, first, place, self.output, whole);
+                    put::<V>(one, first, place, self.output, *whole);
                     if rows.len() == 2 {
-                        put::<V>(other, first.add(place.step), place, self.output, whole);
+                        put::<V>(other, first.add(place.step), place, self.output, *whole);
                         first = first.add(2 * place.step);
                     }
                 }
             } else {
                 for rows in tile.chunks(4) {
                     let last = rows.len() - 1;
-                    let [left, right] = bounds.bytes([
-                        low.steps(rows[0][0]),
-                        low.steps(rows[1.min(last)][0]),
-                        low.steps(rows[2.min(last)][0]),
-                        low.steps(rows[last][0]),
+                    let [left, right] = bounds.bytes::<PLAIN>([
+                        low.steps::<PLAIN>(rows[0][0]),
+                        low.steps::<PLAIN>(rows[1.min(last)][0]),
+                        low.steps::<PLAIN>(rows[2.min(last)][0]),
+                        low.steps::<PLAIN>(rows[last][0]),
                     ]);
                     let bytes =
                         [left, _mm_unpackhi_epi64(left, left), right, _mm_unpackhi_epi64(right, right)];
                     for (row, bytes) in bytes.into_iter().enumerate().take(rows.len()) {
-                        put::<V>(bytes, first.add(row * place.step), place, self.output, whole);
+                        put::<V>(bytes, first.add(row * place.step), place, self.output, *whole);
                     }
                     if rows.len() == 4 {
                         first = first.add(4 * place.step);
@@ -371,7 +406,7 @@ pub(super) unsafe fn add(a: &[u8], b: &[u8], results: &mut [u8], terms: &Terms) 
             let steps = _mm256_add_ps(term(a, 0), term(b, 1));
             _mm256_mul_ps(steps, _mm256_blendv_ps(one, slope, steps))
         };
-        let [low, high] = bounds.bytes([steps(0), steps(1), steps(2), steps(3)]);
+        let [low, high] = bounds.bytes::<false>([steps(0), steps(1), steps(2), steps(3)]);
         // SAFETY: there is room for 32 bytes.
         unsafe {
             _mm_storeu_si128(results.as_mut_ptr().cast(), low);

@@ -21,15 +21,15 @@ const VECTOR: usize = PIXEL / 2;
 /// The most output pixels together: 10 of the 16 registers are sums.
 const PIXELS: usize = 5;
 
-/// For each 16 channels, each pair of kernel rows and each kernel column: each channel's two taps as
-/// i16. Without a second row its tap is 0.
-fn pack(weights: &[i8], [height, width]: [usize; 2]) -> AlignedBytes {
-    let taps = height.div_ceil(2) * width;
+/// For each 16 channels, each pair of rows and each kernel column: each channel's two taps as i16.
+/// Where the kernel does not meet a row of its first or last pair the tap is 0.
+fn pack(weights: &[i8], [height, width]: [usize; 2], parity: usize) -> AlignedBytes {
+    let taps = (height + parity).div_ceil(2) * width;
     let channels = weights.len() / (height * width);
     let mut packed = AlignedBytes::zeroed(channels.div_ceil(PAIR_CHANNELS) * taps * PIXEL);
     for (channel, weights) in weights.chunks_exact(height * width).enumerate() {
         for (index, &weight) in weights.iter().enumerate() {
-            let (y, x) = (index / width, index % width);
+            let (y, x) = (parity + index / width, index % width);
             let tap = channel / PAIR_CHANNELS * taps + y / 2 * width + x;
             let at = tap * PIXEL + channel % PAIR_CHANNELS * 4 + y % 2 * 2;
             packed.bytes_mut()[at..][..2].copy_from_slice(&i16::from(weight).to_ne_bytes());
@@ -68,29 +68,34 @@ unsafe fn run_rows<const WIDTH: usize, const STEP: usize>(
     channels: &Channels,
     output: &Disjoint<u8>,
 ) {
-    let PairsTask { spec, output_width, ring: Ring { pairs, every, kept, width: pair_width }, .. } = *task;
+    let PairsTask { spec, output_width, ring: Ring { kept, width: pair_width }, .. } = *task;
     let (width, step) = if WIDTH > 0 { (WIDTH, STEP) } else { (spec.kernel[1], spec.stride[1]) };
     assert!((output_width - 1) * step + width <= pair_width, "all taps of a row are there");
-    assert!(task.weights.len() >= pairs * width * PIXEL, "as many weights as taps");
-    assert!(pairs * 2 <= Ring::MAX_HEIGHT && kept <= Ring::MAX_HEIGHT, "a kernel of this height");
+    let pairs = [0, 1].map(|parity| Ring::pairs(spec, parity));
+    for (weights, pairs) in task.weights.iter().zip(pairs) {
+        assert!(weights.len() >= pairs * width * PIXEL, "as many weights as taps");
+    }
     let size = pair_width * PIXEL;
     let ring = &mut ring[..kept * size];
     let columns = (spec.channels - task.channel).min(PAIR_CHANNELS);
     let place = Place { channel: task.channel, columns, start: task.channel, step: spec.channels };
     let constants = Constants::<2>::new(channels, &place);
-    // The upper row of each pair that is kept, and where the pairs are that an output row needs.
-    let mut made = [usize::MAX; Ring::MAX_HEIGHT];
-    let mut places = [0; Ring::MAX_HEIGHT / 2];
+    // The number of each pair that is kept, and where the pairs are that an output row needs.
+    let mut made = [usize::MAX; Ring::MAX_HEIGHT.div_ceil(2) + 1];
+    let mut places = [0; Ring::MAX_HEIGHT.div_ceil(2) + 1];
     for y in task.rows.clone() {
-        for (index, place) in places[..pairs].iter_mut().enumerate() {
-            let upper = y * spec.stride[0] + index * 2;
-            let slot = (upper >> (every - 1)) % kept; // every one or every second
+        let parity = y * spec.stride[0] % 2;
+        let places = &mut places[..pairs[parity]];
+        for (index, place) in places.iter_mut().enumerate() {
+            let pair = y * spec.stride[0] / 2 + index;
+            let slot = pair % kept;
             *place = slot * size;
-            if made[slot] != upper {
-                made[slot] = upper;
-                interleave(task, upper, columns, &mut ring[slot * size..][..size]);
+            if made[slot] != pair {
+                made[slot] = pair;
+                interleave(task, pair * 2, columns, &mut ring[slot * size..][..size]);
             }
         }
+        let task_weights = task.weights[parity].as_ptr();
         let mut start = y * output_width * spec.channels + task.channel;
         let mut rows = ring.as_ptr();
         for pixels in parts(output_width, PIXELS) {
@@ -101,8 +106,8 @@ unsafe fn run_rows<const WIDTH: usize, const STEP: usize>(
                     unsafe {
                         let constants = &*hidden(&raw const constants);
                         let mut sums = [constants.bias; $count];
-                        let mut weights = hidden(task.weights.as_ptr());
-                        for &place in &places[..pairs] {
+                        let mut weights = hidden(task_weights);
+                        for &place in &*places {
                             let mut from = rows.add(place);
                             for _ in 0..width {
                                 let low = _mm256_load_si256(weights.cast());

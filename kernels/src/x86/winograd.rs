@@ -71,8 +71,31 @@ fn six(d: [__m256i; 6]) -> [__m256i; 6] {
 /// # Safety
 ///
 /// As there; the processor has AVX2.
-#[target_feature(enable = "avx2")]
 pub(super) unsafe fn output(
+    products: &[i32],
+    step: usize,
+    columns: usize,
+    place: &TilePlace,
+    channels: &Channels,
+    output: &Disjoint<u8>,
+) {
+    // SAFETY: the caller promises what is needed.
+    unsafe {
+        if channels.plain {
+            output_of::<true>(products, step, columns, place, channels, output);
+        } else {
+            output_of::<false>(products, step, columns, place, channels, output);
+        }
+    }
+}
+
+/// The same, `PLAIN` being [`Channels::plain`].
+///
+/// # Safety
+///
+/// As for [`output`].
+#[target_feature(enable = "avx2")]
+unsafe fn output_of<const PLAIN: bool>(
     products: &[i32],
     step: usize,
     columns: usize,
@@ -101,10 +124,10 @@ pub(super) unsafe fn output(
         for (y, row) in rows.into_iter().enumerate().take(place.rows) {
             let steps = four(row).map(|vector| {
                 let sum = _mm256_srai_epi32::<6>(_mm256_mullo_epi32(vector, ninth));
-                constants.steps(_mm256_add_epi32(sum, bias))
+                constants.steps::<PLAIN>(_mm256_add_epi32(sum, bias))
             });
             let start = place.first.start + y * place.row_step + column;
-            let [left, right] = bounds.bytes(steps);
+            let [left, right] = bounds.bytes::<PLAIN>(steps);
             let pixels = [left, _mm_unpackhi_epi64(left, left), right, _mm_unpackhi_epi64(right, right)];
             for (x, bytes) in pixels.into_iter().enumerate().take(place.pixels) {
                 // SAFETY: the caller promises that these bytes are his alone.
