@@ -31,6 +31,15 @@ pub(crate) enum Form {
 }
 
 impl Form {
+    /// [`Self::convert`] to this form, as a function of a version.
+    pub(crate) const fn converter(self) -> Convert {
+        match self {
+            Self::U8 => |source, zero_point, destination| Self::U8.convert(source, zero_point, destination),
+            Self::I8 => |source, zero_point, destination| Self::I8.convert(source, zero_point, destination),
+            Self::I16 => |source, zero_point, destination| Self::I16.convert(source, zero_point, destination),
+        }
+    }
+
     /// Bytes of one activation, and of one weight.
     pub(crate) fn bytes(self) -> usize {
         if self == Self::I16 { 2 } else { 1 }
@@ -202,7 +211,7 @@ pub(crate) struct TapsKernel {
     /// Brings activations into that form: source, zero point, destination.
     ///
     /// Safety: the processor has the instructions.
-    pub(crate) convert: unsafe fn(&[u8], u8, &mut [u8]),
+    pub(crate) convert: Convert,
     /// Packs weights, channels × taps.
     pub(crate) pack: fn(&[i8], usize) -> AlignedBytes,
     /// Computes the pixels.
@@ -287,7 +296,7 @@ pub(crate) struct WinogradKernel {
     /// Of the products: the form is [`Form::I16`].
     pub(crate) layout: Layout,
     /// As [`Kernel::multiply`].
-    pub(crate) multiply: unsafe fn(&Block, &mut [i32]),
+    pub(crate) multiply: Multiply,
     /// Transforms a tile's 6×6 pixels: so many channels (a multiple of 16), the zero point, where
     /// the first position's i16 go, and how many numbers later the next position's.
     ///
@@ -301,21 +310,30 @@ pub(crate) struct WinogradKernel {
     pub(crate) output: unsafe fn(&[i32], usize, usize, &TilePlace, &Channels, &Disjoint<u8>),
 }
 
+/// See [`Kernel::convert`].
+pub(crate) type Convert = unsafe fn(&[u8], u8, &mut [u8]);
+
+/// See [`Kernel::multiply`].
+pub(crate) type Multiply = unsafe fn(&Block, &mut [i32]);
+
+/// See [`Kernel::convolve`].
+pub(crate) type Convolve = unsafe fn(&Block, &Place, &Channels, &Disjoint<u8>);
+
 /// One version.
 pub(crate) struct Kernel {
     pub(crate) layout: Layout,
     /// Brings activations into the layout's form: source, zero point, destination.
     ///
     /// Safety: the processor has the instructions.
-    pub(crate) convert: unsafe fn(&[u8], u8, &mut [u8]),
+    pub(crate) convert: Convert,
     /// Computes a block's sums, modulo 2³²: `sums[pixel·columns + column]`.
     ///
     /// Safety: the processor has the instructions, and the block [is sound](Block::is_sound).
-    pub(crate) multiply: unsafe fn(&Block, &mut [i32]),
+    pub(crate) multiply: Multiply,
     /// Computes a block and makes bytes of the sums: see [`crate::channels::requantize`].
     ///
     /// Safety: as above, and no one else uses the bytes of these pixels and channels.
-    pub(crate) convolve: unsafe fn(&Block, &Place, &Channels, &Disjoint<u8>),
+    pub(crate) convolve: Convolve,
     pub(crate) depthwise: DepthwiseKernel,
     pub(crate) winograd: Option<WinogradKernel>,
     /// Adds two tensors, all of one length; see [`crate::addition::add`].

@@ -8,12 +8,12 @@ use crate::kernel::{Block, DepthwiseKernel, Form, Kernel, Layout, Place, Taps, T
 
 pub(crate) static KERNEL: Kernel = Kernel {
     layout: Layout { form: Form::U8, columns: 8, vector: 4, depth: 1 },
-    convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
+    convert: Form::U8.converter(),
     multiply,
     convolve,
     depthwise: DepthwiseKernel::Taps(TapsKernel {
         form: Form::U8,
-        convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
+        convert: Form::U8.converter(),
         pack: pack_depthwise,
         run: depthwise,
     }),

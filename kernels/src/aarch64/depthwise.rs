@@ -12,12 +12,8 @@ use crate::channels::{Channels, requantize};
 use crate::disjoint::Disjoint;
 use crate::kernel::{DepthwiseKernel, Form, Taps, TapsKernel};
 
-pub(super) const KERNEL: DepthwiseKernel = DepthwiseKernel::Taps(TapsKernel {
-    form: Form::I8,
-    convert: |source, zero_point, destination| Form::I8.convert(source, zero_point, destination),
-    pack,
-    run,
-});
+pub(super) const KERNEL: DepthwiseKernel =
+    DepthwiseKernel::Taps(TapsKernel { form: Form::I8, convert: Form::I8.converter(), pack, run });
 
 /// The first channel of each 16 that are computed together: the last 16 overlap the ones before
 /// them rather than be fewer, if there are as many at all.

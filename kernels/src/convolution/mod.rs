@@ -11,6 +11,8 @@ mod winograd;
 
 pub(crate) use direct::{Direct, Target};
 pub(crate) use winograd::{NINTH, POSITIONS};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) use winograd::{four, six, transform_input, transform_output};
 
 use crate::aligned::Workspace;
 use crate::channels::{Channels, range};

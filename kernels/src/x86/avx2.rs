@@ -4,33 +4,18 @@
 
 use core::arch::x86_64::*;
 
+use super::kernel;
 use super::tiles::tiles;
-use super::{depthwise, winograd};
 use crate::addition::Terms;
 use crate::channels::{Channels, Output};
 use crate::disjoint::Disjoint;
-use crate::kernel::{Form, Kernel, Layout, Place, WinogradKernel};
+use crate::kernel::{Form, Kernel, Layout, Place};
 use crate::scalar;
 
 /// 12 of the 16 registers are sums.
 const LAYOUT: Layout = Layout { form: Form::I16, columns: 16, vector: 8, depth: 2 };
 
-pub(crate) static KERNEL: Kernel = Kernel {
-    layout: LAYOUT,
-    convert,
-    multiply,
-    convolve,
-    depthwise: depthwise::KERNEL,
-    winograd: Some(WinogradKernel {
-        layout: LAYOUT,
-        multiply,
-        input: winograd::input,
-        output: winograd::output,
-    }),
-    add,
-    sum_pixels,
-    max,
-};
+pub(crate) static KERNEL: Kernel = kernel(LAYOUT, convert, (multiply, convolve), (LAYOUT, multiply));
 
 type Vector = __m256i;
 

@@ -2,27 +2,18 @@
 
 use core::arch::x86_64::*;
 
-use super::avx2::{self, Constants};
+use super::avx2::Constants;
+use super::kernel;
 use super::tiles::tiles;
-use super::{depthwise, winograd};
-use crate::kernel::{Form, Kernel, Layout, WinogradKernel};
+use crate::kernel::{Form, Kernel, Layout};
 
-pub(crate) static KERNEL: Kernel = Kernel {
-    layout: Layout { form: Form::U8, columns: 16, vector: 8, depth: 4 },
-    convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
-    multiply,
-    convolve,
-    depthwise: depthwise::KERNEL,
-    winograd: Some(WinogradKernel {
-        layout: Layout { form: Form::I16, columns: 16, vector: 8, depth: 2 },
-        multiply: words::multiply,
-        input: winograd::input,
-        output: winograd::output,
-    }),
-    add: avx2::add,
-    sum_pixels: avx2::sum_pixels,
-    max: avx2::max,
-};
+pub(crate) static KERNEL: Kernel =
+    kernel(LAYOUT, Form::U8.converter(), (multiply, convolve), (WORDS, words::multiply));
+
+const LAYOUT: Layout = Layout { form: Form::U8, columns: 16, vector: 8, depth: 4 };
+
+/// Of Winograd's method.
+const WORDS: Layout = Layout { form: Form::I16, columns: 16, vector: 8, depth: 2 };
 
 type Vector = __m256i;
 
