@@ -175,7 +175,7 @@ impl Model {
 
     /// Whether every layer runs in integers: the logits then have the same bits on every processor.
     pub fn all_integer(&self) -> bool {
-        self.all_integer
+        matches!(self.integer, Integer::All(_))
     }
 
     /// How long each of the first [`layers`](Self::layers) takes on a picture of H×W×C bytes, those
