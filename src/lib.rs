@@ -8,6 +8,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod clock;
 pub mod evaluate;
 pub mod link;
 pub mod network;

@@ -148,14 +148,11 @@ def pictures(seed):
 
 
 def main(folder):
-    cases = [
-        (build, activations, per_channel, opset)
-        for build in (mobilenet, resnet)
-        for activations, per_channel, opset in [
-            (QuantType.QUInt8, True, 13), (QuantType.QUInt8, False, 17),
-            (QuantType.QInt8, True, 18), (QuantType.QInt8, False, 21),
-        ]
-    ]
+    combinations = [(kind, channel) for kind in (QuantType.QUInt8, QuantType.QInt8) for channel in (True, False)]
+    # All combinations in the oldest and the newest opset, and each opset in between with one of them.
+    settings = [(*combination, opset) for opset in (13, 21) for combination in combinations]
+    settings += [(*combinations[opset % 4], opset) for opset in range(14, 21)]
+    cases = [(build, *setting) for build in (mobilenet, resnet) for setting in settings]
     for number, (build, activations, per_channel, opset) in enumerate(cases):
         signed = "s8" if activations == QuantType.QInt8 else "u8"
         name = f"{build.__name__}-{signed}-{'channel' if per_channel else 'tensor'}-opset{opset}"

@@ -1,6 +1,5 @@
-//! What the benchmarks share: how peers take turns, networks of the shapes that matter, with random
-//! weights, and how fast the processor's clock runs.
+//! What the benchmarks share: how peers take turns, and networks of the shapes that matter, with
+//! random weights.
 
-pub mod clock;
 pub mod contest;
 pub mod stack;

@@ -101,7 +101,7 @@ impl Stack {
         let mut output = std::mem::take(&mut self.slots[layer.output]);
         let input = &self.slots[layer.input];
         match &layer.kind {
-            Kind::Pixels(tables) => tables.run(input, &mut output),
+            Kind::Pixels(tables) => tables.run(input, &mut output, workers),
             Kind::Convolution(layer) => layer.run(input, &mut output, &mut self.workspace, workers),
             Kind::Addition(layer, other) => layer.run(input, &self.slots[*other], &mut output, workers),
             Kind::Average(layer) => layer.run(input, &mut output, &mut self.workspace),

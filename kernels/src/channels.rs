@@ -20,6 +20,10 @@ pub(crate) struct Channels {
     pub(crate) negative_multiplier: Vec<f32>,
     /// What every channel's result meets in the end.
     pub(crate) output: Output,
+    /// Whether negative sums are not multiplied by anything else, and every result in steps of the
+    /// output fits 32 bits: then the versions need to look at neither before they round.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    pub(crate) plain: bool,
 }
 
 impl Channels {
@@ -46,6 +50,7 @@ impl Channels {
             bias: Vec::with_capacity(outputs + SLACK),
             multiplier: Vec::with_capacity(outputs + SLACK),
             negative_multiplier: Vec::with_capacity(outputs + SLACK),
+            plain: output_range.slope == 1.0,
             output: output_range,
         };
         for (channel, &(sum, _)) in weight_sums.iter().enumerate() {
@@ -64,6 +69,8 @@ impl Channels {
             if !((multiplier as f32).is_finite() && (negative as f32).is_finite()) {
                 return Err(SpecError::Scale);
             }
+            let largest = (most.max(-least) + i64::from(bias).abs()) as f64 * multiplier;
+            channels.plain &= largest < f64::from(i32::MAX / 2);
             channels.multiplier.push(multiplier as f32);
             channels.negative_multiplier.push(negative as f32);
         }

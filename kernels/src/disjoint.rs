@@ -20,6 +20,16 @@ impl<'a, T> Disjoint<'a, T> {
         Self { pointer: slice.as_mut_ptr(), length: slice.len(), slice: PhantomData }
     }
 
+    /// Where the element at `start` is. From there on there are at least `length`, which the caller
+    /// may write some of: those that are his alone, under the conditions of [`Self::part`].
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+    #[inline(always)]
+    pub(crate) fn pointer(&self, start: usize, length: usize) -> *mut T {
+        assert!(start <= self.length && length <= self.length - start, "part outside the slice");
+        // SAFETY: it lies in the slice, just checked.
+        unsafe { self.pointer.add(start) }
+    }
+
     /// The `length` elements from `start` on.
     ///
     /// # Safety
@@ -28,8 +38,7 @@ impl<'a, T> Disjoint<'a, T> {
     #[inline(always)]
     #[allow(clippy::mut_from_ref)] // that is what it is for
     pub(crate) unsafe fn part(&self, start: usize, length: usize) -> &mut [T] {
-        assert!(start <= self.length && length <= self.length - start, "part outside the slice");
         // SAFETY: it lies in the slice, just checked, and the caller promises that it is his alone.
-        unsafe { core::slice::from_raw_parts_mut(self.pointer.add(start), length) }
+        unsafe { core::slice::from_raw_parts_mut(self.pointer(start, length), length) }
     }
 }

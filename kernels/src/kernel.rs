@@ -10,7 +10,7 @@
 use crate::addition::Terms;
 use crate::aligned::AlignedBytes;
 use crate::channels::Channels;
-use crate::convolution::POSITIONS;
+use crate::convolution::{ConvolutionSpec, POSITIONS};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
 
@@ -31,6 +31,15 @@ pub(crate) enum Form {
 }
 
 impl Form {
+    /// [`Self::convert`] to this form, as a function of a version.
+    pub(crate) const fn converter(self) -> Convert {
+        match self {
+            Self::U8 => |source, zero_point, destination| Self::U8.convert(source, zero_point, destination),
+            Self::I8 => |source, zero_point, destination| Self::I8.convert(source, zero_point, destination),
+            Self::I16 => |source, zero_point, destination| Self::I16.convert(source, zero_point, destination),
+        }
+    }
+
     /// Bytes of one activation, and of one weight.
     pub(crate) fn bytes(self) -> usize {
         if self == Self::I16 { 2 } else { 1 }
@@ -125,6 +134,16 @@ impl Block<'_> {
     }
 }
 
+/// Cuts pixels into as few parts as can be with at most so many each, all nearly equally long: a last
+/// part of one or two pixels would take nearly as long as a whole one.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+#[inline(always)]
+pub(crate) fn parts(pixels: usize, most: usize) -> impl Iterator<Item = usize> {
+    let count = pixels.div_ceil(most);
+    let (length, longer) = (pixels / count.max(1), pixels % count.max(1));
+    (0..count).map(move |part| length + usize::from(part < longer))
+}
+
 /// Where the bytes of a block go: pixels at equal distances.
 pub(crate) struct Place {
     /// The first output channel.
@@ -170,12 +189,29 @@ pub(crate) struct Taps<'a> {
 }
 
 /// How a version convolves channel by channel.
-pub(crate) struct DepthwiseKernel {
+pub(crate) enum DepthwiseKernel {
+    Taps(TapsKernel),
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    Pairs(PairsKernel),
+}
+
+impl DepthwiseKernel {
+    /// In which form it takes activations.
+    pub(crate) fn form(&self) -> Form {
+        match self {
+            Self::Taps(kernel) => kernel.form,
+            Self::Pairs(_) => Form::U8,
+        }
+    }
+}
+
+/// Channel by channel, from a band of padded input rows.
+pub(crate) struct TapsKernel {
     pub(crate) form: Form,
     /// Brings activations into that form: source, zero point, destination.
     ///
     /// Safety: the processor has the instructions.
-    pub(crate) convert: unsafe fn(&[u8], u8, &mut [u8]),
+    pub(crate) convert: Convert,
     /// Packs weights, channels × taps.
     pub(crate) pack: fn(&[i8], usize) -> AlignedBytes,
     /// Computes the pixels.
@@ -186,6 +222,72 @@ pub(crate) struct DepthwiseKernel {
     pub(crate) run: unsafe fn(&Taps, &Channels, &Disjoint<u8>),
 }
 
+/// Channels that are computed together from pairs of rows.
+pub(crate) const PAIR_CHANNELS: usize = 16;
+
+/// Some output rows of [`PAIR_CHANNELS`] channels, from pairs of input rows.
+pub(crate) struct PairsTask<'a> {
+    pub(crate) spec: &'a ConvolutionSpec,
+    /// Pixels of an output row.
+    pub(crate) output_width: usize,
+    pub(crate) ring: Ring,
+    pub(crate) zero_point: u8,
+    pub(crate) input: &'a [u8],
+    /// Those of these channels, as the version packed them, for both parities.
+    pub(crate) weights: [&'a [u8]; 2],
+    /// The first of the channels. There may be fewer from there on.
+    pub(crate) channel: usize,
+    /// The output rows.
+    pub(crate) rows: core::ops::Range<usize>,
+}
+
+/// How pairs of input rows are kept that several output rows need. A pair has for each pixel, padding
+/// included, and each channel the values of a row of even number and of the one below it, as i16. A
+/// kernel that begins at a row of odd number meets only the lower row of its first pair.
+#[derive(Clone, Copy)]
+pub(crate) struct Ring {
+    /// How many pairs are kept: as many as an output row needs.
+    pub(crate) kept: usize,
+    /// Pixels of a pair.
+    pub(crate) width: usize,
+}
+
+impl Ring {
+    /// Kernels may be so high: there is room on the stack to note which pairs are kept.
+    pub(crate) const MAX_HEIGHT: usize = 15;
+
+    /// Bytes of a pixel.
+    pub(crate) const PIXEL: usize = PAIR_CHANNELS * 4;
+
+    pub(crate) fn new(spec: &ConvolutionSpec) -> Self {
+        let width = spec.padding[1] + spec.width + spec.padding[3];
+        Self { kept: Self::pairs(spec, 1), width }
+    }
+
+    /// How many pairs a kernel meets that begins at a row of even (0) or odd number (1).
+    pub(crate) fn pairs(spec: &ConvolutionSpec, parity: usize) -> usize {
+        (spec.kernel[0] + parity).div_ceil(2)
+    }
+
+    /// Of all pairs that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.kept * self.width * Self::PIXEL
+    }
+}
+
+/// Channel by channel, from pairs of input rows: an instruction multiplies both with their taps.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) struct PairsKernel {
+    /// Packs weights, channels × kernel height × kernel width, for kernels that begin at a row of even
+    /// (0) or odd number (1): for each 16 channels, pair of rows and kernel column 64 bytes.
+    pub(crate) pack: fn(&[i8], [usize; 2], usize) -> AlignedBytes,
+    /// Computes the rows; the second argument is memory for the ring.
+    ///
+    /// Safety: the processor has the instructions, and no one else uses the bytes of these rows and
+    /// channels.
+    pub(crate) run: unsafe fn(&PairsTask, &mut [u8], &Channels, &Disjoint<u8>),
+}
+
 /// See [`WinogradKernel::input`].
 type TransformInput = unsafe fn(&[&[u8]; POSITIONS], usize, u8, &mut [u8], usize);
 
@@ -194,7 +296,7 @@ pub(crate) struct WinogradKernel {
     /// Of the products: the form is [`Form::I16`].
     pub(crate) layout: Layout,
     /// As [`Kernel::multiply`].
-    pub(crate) multiply: unsafe fn(&Block, &mut [i32]),
+    pub(crate) multiply: Multiply,
     /// Transforms a tile's 6×6 pixels: so many channels (a multiple of 16), the zero point, where
     /// the first position's i16 go, and how many numbers later the next position's.
     ///
@@ -208,21 +310,30 @@ pub(crate) struct WinogradKernel {
     pub(crate) output: unsafe fn(&[i32], usize, usize, &TilePlace, &Channels, &Disjoint<u8>),
 }
 
+/// See [`Kernel::convert`].
+pub(crate) type Convert = unsafe fn(&[u8], u8, &mut [u8]);
+
+/// See [`Kernel::multiply`].
+pub(crate) type Multiply = unsafe fn(&Block, &mut [i32]);
+
+/// See [`Kernel::convolve`].
+pub(crate) type Convolve = unsafe fn(&Block, &Place, &Channels, &Disjoint<u8>);
+
 /// One version.
 pub(crate) struct Kernel {
     pub(crate) layout: Layout,
     /// Brings activations into the layout's form: source, zero point, destination.
     ///
     /// Safety: the processor has the instructions.
-    pub(crate) convert: unsafe fn(&[u8], u8, &mut [u8]),
+    pub(crate) convert: Convert,
     /// Computes a block's sums, modulo 2³²: `sums[pixel·columns + column]`.
     ///
     /// Safety: the processor has the instructions, and the block [is sound](Block::is_sound).
-    pub(crate) multiply: unsafe fn(&Block, &mut [i32]),
+    pub(crate) multiply: Multiply,
     /// Computes a block and makes bytes of the sums: see [`crate::channels::requantize`].
     ///
     /// Safety: as above, and no one else uses the bytes of these pixels and channels.
-    pub(crate) convolve: unsafe fn(&Block, &Place, &Channels, &Disjoint<u8>),
+    pub(crate) convolve: Convolve,
     pub(crate) depthwise: DepthwiseKernel,
     pub(crate) winograd: Option<WinogradKernel>,
     /// Adds two tensors, all of one length; see [`crate::addition::add`].

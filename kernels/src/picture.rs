@@ -3,7 +3,12 @@
 
 use alloc::vec::Vec;
 
+use crate::disjoint::Disjoint;
 use crate::quantization::{Quantization, SpecError};
+use crate::workers::Workers;
+
+/// Fewer bytes than that are not worth another worker.
+const BYTES_A_WORKER: usize = 8 * 1024;
 
 /// Tables from pixel values to quantized values, one for each colour.
 #[derive(Clone, Debug)]
@@ -71,8 +76,21 @@ impl PixelTables {
     /// # Panics
     ///
     /// If the slices differ in length, or are not whole pixels.
-    pub fn run(&self, pixels: &[u8], output: &mut [u8]) {
-        assert!(pixels.len() == output.len() && pixels.len().is_multiple_of(self.colours()), "whole pixels");
+    pub fn run(&self, pixels: &[u8], output: &mut [u8], workers: &Workers) {
+        let colours = self.colours();
+        assert!(pixels.len() == output.len() && pixels.len().is_multiple_of(colours), "whole pixels");
+        let jobs = (pixels.len() / BYTES_A_WORKER).clamp(1, workers.count());
+        let size = (pixels.len() / colours).div_ceil(jobs) * colours;
+        let output = Disjoint::new(output);
+        workers.run(jobs, &|job, _| {
+            let start = (job * size).min(pixels.len());
+            let end = (start + size).min(pixels.len());
+            // SAFETY: the jobs' parts do not overlap.
+            self.run_part(&pixels[start..end], unsafe { output.part(start, end - start) });
+        });
+    }
+
+    fn run_part(&self, pixels: &[u8], output: &mut [u8]) {
         if let [red, green, blue] = self.tables.as_slice() {
             for (to, from) in output.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
                 to[0] = red[usize::from(from[0])];
@@ -101,7 +119,7 @@ mod tests {
         let tables = PixelTables::normalised(&mean, &deviation, quantization).unwrap();
         for pixel in 0..=255u8 {
             let mut output = [0; 3];
-            tables.run(&[pixel, 255 - pixel, pixel], &mut output);
+            tables.run(&[pixel, 255 - pixel, pixel], &mut output, &Workers::one());
             for (colour, &byte) in output.iter().enumerate() {
                 let pixel = if colour == 1 { 255 - pixel } else { pixel };
                 let real =
@@ -118,9 +136,25 @@ mod tests {
         let tables = [1u8, 2].map(|key| core::array::from_fn(|index| index as u8 ^ key));
         let tables = PixelTables::new(tables.to_vec()).unwrap();
         let mut output = [0; 4];
-        tables.run(&[10, 10, 20, 20], &mut output);
+        tables.run(&[10, 10, 20, 20], &mut output, &Workers::one());
         assert_eq!(output, [11, 8, 21, 22]);
         assert!(PixelTables::new(Vec::new()).is_err());
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn workers_share_the_pixels_of_large_pictures() {
+        for colours in [1u8, 3] {
+            let all: Vec<_> =
+                (1..=colours).map(|key| core::array::from_fn(|index| index as u8 ^ key)).collect();
+            let tables = PixelTables::new(all).unwrap();
+            // Not a multiple of the number of workers.
+            let pixels: Vec<u8> = (0..5 * 3 * 7001).map(|index| (index * 7 % 251) as u8).collect();
+            let [mut alone, mut shared] = [std::vec![0; pixels.len()], std::vec![0; pixels.len()]];
+            tables.run(&pixels, &mut alone, &Workers::one());
+            tables.run(&pixels, &mut shared, &Workers::new(4));
+            assert!(alone == shared && alone != pixels);
+        }
     }
 
     #[test]

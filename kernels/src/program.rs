@@ -137,7 +137,7 @@ impl Program {
             }
         };
         match &step.operation {
-            Operation::Pixels(tables) => tables.run(pixels, output),
+            Operation::Pixels(tables) => tables.run(pixels, output, workers),
             Operation::Convolution(layer) => layer.run(input(0), output, workspace, workers),
             Operation::Dense(layer) => layer.run(input(0), output, workspace, workers),
             Operation::Addition(layer) => layer.run(input(0), input(1), output, workers),

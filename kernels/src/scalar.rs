@@ -4,19 +4,19 @@ use crate::addition::{Terms, add};
 use crate::aligned::AlignedBytes;
 use crate::channels::{Channels, requantize};
 use crate::disjoint::Disjoint;
-use crate::kernel::{Block, DepthwiseKernel, Form, Kernel, Layout, Place, Taps};
+use crate::kernel::{Block, DepthwiseKernel, Form, Kernel, Layout, Place, Taps, TapsKernel};
 
 pub(crate) static KERNEL: Kernel = Kernel {
     layout: Layout { form: Form::U8, columns: 8, vector: 4, depth: 1 },
-    convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
+    convert: Form::U8.converter(),
     multiply,
     convolve,
-    depthwise: DepthwiseKernel {
+    depthwise: DepthwiseKernel::Taps(TapsKernel {
         form: Form::U8,
-        convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
+        convert: Form::U8.converter(),
         pack: pack_depthwise,
         run: depthwise,
-    },
+    }),
     winograd: None,
     add: add_tensors,
     sum_pixels,
@@ -67,7 +67,7 @@ pub(crate) fn pack_depthwise(weights: &[i8], taps: usize) -> AlignedBytes {
     packed
 }
 
-/// See [`DepthwiseKernel::run`].
+/// See [`TapsKernel::run`].
 ///
 /// # Safety
 ///

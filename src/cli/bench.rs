@@ -1,6 +1,7 @@
 //! `anchorwatch bench`: how long one picture takes here, and how much memory.
 
-use super::{clock, model, terminal};
+use super::{model, terminal};
+use crate::clock;
 use crate::network::{Judge, LayerReport, Timings};
 use crate::vision::{Preparer, Region, load_picture};
 use anchorwatch_kernels::Isa;

@@ -4,7 +4,6 @@
 mod bench;
 mod calibrate;
 mod class_folders;
-mod clock;
 mod completions;
 mod config;
 mod demo;

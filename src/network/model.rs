@@ -5,7 +5,7 @@ use super::model_file::{digest, in_file, read_bytes};
 use super::{Metadata, ModelError, ModelFile, guard, integer};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tract_onnx::pb::{GraphProto, tensor_shape_proto::dimension::Value as Dimension, type_proto};
 use tract_onnx::prelude::*;
@@ -26,9 +26,29 @@ pub struct Model {
     plan: Arc<TypedSimplePlan>,
     /// How many threads a session has.
     threads: usize,
-    /// The part that runs in integers, if there is one, and whether it is all of the network.
-    integer: Option<Arc<Mutex<integer::IntegerOperation>>>,
-    all_integer: bool,
+    integer: Integer,
+}
+
+/// How much of a network runs in integers.
+#[derive(Clone)]
+enum Integer {
+    /// Nothing: it is not quantized.
+    None,
+    /// The layers up to where tract takes over.
+    Part(Arc<Mutex<integer::IntegerOperation>>),
+    /// The whole network.
+    All(Arc<Mutex<integer::IntegerOperation>>),
+}
+
+impl Integer {
+    /// The operation, which the number of threads is told to; no one else tells it another one
+    /// while it is borrowed.
+    fn operation(&self) -> Option<MutexGuard<'_, integer::IntegerOperation>> {
+        match self {
+            Self::None => None,
+            Self::Part(lock) | Self::All(lock) => Some(lock.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
 }
 
 impl Model {
@@ -93,8 +113,8 @@ impl Model {
         }
         let model = guard::catch(READING, || joined(operation.clone(), rest.as_ref()))?;
         let mut model = Self::ready(file, id, model, layers)?;
-        model.integer = Some(Arc::new(Mutex::new(operation)));
-        model.all_integer = rest.is_none();
+        let operation = Arc::new(Mutex::new(operation));
+        model.integer = if rest.is_some() { Integer::Part(operation) } else { Integer::All(operation) };
         Ok(model)
     }
 
@@ -128,7 +148,7 @@ impl Model {
         let plan = guard::catch(PREPARING, || model.into_optimized()?.into_runnable())?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (metadata, layers) = (Arc::new(metadata.clone()), layers.into());
-        Ok(Self { metadata, id, layers, plan, threads, integer: None, all_integer: false })
+        Ok(Self { metadata, id, layers, plan, threads, integer: Integer::None })
     }
 
     /// The same model, whose sessions each have so many threads for the integer part (tract's own
@@ -155,7 +175,7 @@ impl Model {
 
     /// Whether every layer runs in integers: the logits then have the same bits on every processor.
     pub fn all_integer(&self) -> bool {
-        self.all_integer
+        matches!(self.integer, Integer::All(_))
     }
 
     /// How long each of the first [`layers`](Self::layers) takes on a picture of H×W×C bytes, those
@@ -169,9 +189,10 @@ impl Model {
         if pixels.len() != expected {
             return Err(ModelError::Pixels { expected, got: pixels.len() });
         }
-        let Some(integer) = &self.integer else { return Ok(Vec::new()) };
-        let integer = integer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(integer.profile(pixels, runs, self.threads))
+        let Some(integer) = self.integer.operation().map(|integer| integer.clone()) else {
+            return Ok(Vec::new());
+        };
+        guard::catch(RUNNING, || Ok(integer.profile(pixels, runs, self.threads)))
     }
 
     /// A session, for one thread of the caller.
@@ -181,13 +202,12 @@ impl Model {
     pub fn session(&self) -> Result<Session, ModelError> {
         let runner = {
             // Held until the session is made, so that no other one changes the number.
-            let integer =
-                self.integer.as_ref().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+            let integer = self.integer.operation();
             if let Some(integer) = &integer {
                 integer.set_threads(self.threads);
             }
-            match integer {
-                Some(integer) if self.all_integer => Runner::Integer(integer.session()),
+            match (&self.integer, integer) {
+                (Integer::All(_), Some(integer)) => Runner::Integer(integer.session()),
                 _ => Runner::Plan(self.plan.spawn().map_err(|error| guard::failed(PREPARING, error))?),
             }
         };
@@ -199,7 +219,7 @@ impl Model {
             .map(|(mean, std)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std));
         Ok(Session {
             runner,
-            tables: if self.integer.is_some() { None } else { Some(tables.collect()) },
+            tables: matches!(self.integer, Integer::None).then(|| tables.collect()),
             size: [input.height as usize, input.width as usize, input.channels()],
             logits: vec![0.0; self.metadata.logits()],
         })
@@ -274,7 +294,7 @@ impl Session {
         }
         let state = match &mut self.runner {
             Runner::Integer(session) => {
-                session.logits(pixels, &mut self.logits);
+                guard::catch(RUNNING, || Ok(session.logits(pixels, &mut self.logits)))?;
                 return Ok(&self.logits);
             }
             Runner::Plan(state) => state,

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 /// Time anchorwatch beside the engines that one would pick instead
 ///
 /// Prints for each engine the least and the median milliseconds a picture, our time ÷ its time
-/// (below 1 we are faster), and how far its logits are from what ONNX defines (onnxruntime without
-/// graph optimisation, which computes QDQ in float).
+/// (below 1 we are faster), how far its logits are from what ONNX defines (onnxruntime without
+/// graph optimisation, which computes QDQ in float), how long the model takes to load, and how much
+/// memory that and running it need beyond the engine's own program.
 ///
 /// onnxruntime, OpenVINO and ncnn are run through Python where it has them:
 /// scripts/setup-python.sh openvino ncnn pnnx
@@ -38,6 +39,9 @@ struct Arguments {
     /// How long a turn is, in milliseconds
     #[arg(long, default_value_t = 200)]
     turn: u64,
+    /// Only load the model and run it once; print what that takes as JSON
+    #[arg(long, hide = true)]
+    alone: bool,
     /// The Python to use [default: that of scripts/setup-python.sh]
     #[arg(long, env = "ANCHORWATCH_PYTHON", value_name = "FILE")]
     python: Option<PathBuf>,
@@ -75,6 +79,9 @@ impl Drop for Peer {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if arguments.alone {
+        return alone(&arguments);
+    }
     let int8 = ModelFile::read(&arguments.model)?;
     let float = arguments.float.as_deref().map(ModelFile::read).transpose()?;
     let work = tempfile::tempdir()?;
@@ -100,6 +107,8 @@ fn compare(
     let started = Instant::now();
     let ours = Model::from_file(int8)?.with_threads(threads);
     engines.push(in_process("anchorwatch int8", &ours, pixels, started)?);
+    let [load_ms, memory_mib] = of_a_process(&arguments.model, threads)?;
+    (engines[0].load_ms, engines[0].memory_mib) = (Some(load_ms), Some(memory_mib));
     let mut reference = None;
     let mut left_out = Vec::new();
     let int8_path = Some(arguments.model.as_path());
@@ -191,6 +200,39 @@ fn print(
         let _ = writeln!(text, "left out: {reason}");
     }
     println!("{text}");
+}
+
+/// What loading the model and running it once takes in a process of its own: milliseconds, and by how
+/// many MiB the process's memory grows at most.
+fn of_a_process(model: &Path, threads: usize) -> Result<[f64; 2]> {
+    let output = Command::new(std::env::current_exe()?)
+        .arg("--alone")
+        .arg(format!("--threads={threads}"))
+        .arg(model)
+        .stderr(Stdio::inherit())
+        .output()?;
+    serde_json::from_slice(&output.stdout).context("our own process ended without an answer")
+}
+
+/// Such a process. The peers are measured likewise, in peers.py.
+fn alone(arguments: &Arguments) -> Result<()> {
+    let threads = arguments.threads.first().copied().unwrap_or(1);
+    let before = status_mib("VmRSS");
+    let started = Instant::now();
+    let model = Model::load(&arguments.model)?.with_threads(threads);
+    let mut session = model.session()?;
+    let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    session.logits(&vec![128; model.metadata().input.bytes()])?;
+    println!("{}", serde_json::json!([load_ms, status_mib("VmHWM") - before]));
+    Ok(())
+}
+
+/// A line of what Linux says of this process's memory.
+fn status_mib(field: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map_or(f64::NAN, |kib| kib / 1024.0)
 }
 
 fn in_process(name: &str, model: &Model, pixels: &[u8], started: Instant) -> Result<Engine> {

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anchorwatch_benches::clock::cycles_per_nanosecond;
+use anchorwatch::clock;
 use anchorwatch_benches::stack::{Network, Stack};
 use anchorwatch_kernels::{Isa, Workers};
 use anyhow::{Context, Result};
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
                 }
             }
         }
-        let clock = cycles_per_nanosecond();
+        let clock = clock::gigahertz();
         let line = |name: &str, time: f64, work: u64| {
             let rate = work as f64 / time;
             let cycle = clock.map_or("-".to_string(), |clock| format!("{:.1}", rate / clock));

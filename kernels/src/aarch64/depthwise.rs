@@ -10,14 +10,10 @@ use super::requantization::{Bounds, Four};
 use crate::aligned::AlignedBytes;
 use crate::channels::{Channels, requantize};
 use crate::disjoint::Disjoint;
-use crate::kernel::{DepthwiseKernel, Form, Taps};
+use crate::kernel::{DepthwiseKernel, Form, Taps, TapsKernel};
 
-pub(super) const KERNEL: DepthwiseKernel = DepthwiseKernel {
-    form: Form::I8,
-    convert: |source, zero_point, destination| Form::I8.convert(source, zero_point, destination),
-    pack,
-    run,
-};
+pub(super) const KERNEL: DepthwiseKernel =
+    DepthwiseKernel::Taps(TapsKernel { form: Form::I8, convert: Form::I8.converter(), pack, run });
 
 /// The first channel of each 16 that are computed together: the last 16 overlap the ones before
 /// them rather than be fewer, if there are as many at all.
@@ -45,7 +41,7 @@ fn pack(weights: &[i8], taps: usize) -> AlignedBytes {
     packed
 }
 
-/// See [`DepthwiseKernel::run`].
+/// See [`TapsKernel::run`].
 ///
 /// # Safety
 ///
@@ -82,7 +78,7 @@ unsafe fn run(task: &Taps, channels: &Channels, output: &Disjoint<u8>) {
 ///
 /// # Safety
 ///
-/// As for [`DepthwiseKernel::run`]; there are 16 channels from `first` on, and the weights are theirs.
+/// As for [`TapsKernel::run`]; there are 16 channels from `first` on, and the weights are theirs.
 #[target_feature(enable = "neon")]
 unsafe fn sixteen<const TAPS: usize, const PAIRS: bool>(
     task: &Taps,

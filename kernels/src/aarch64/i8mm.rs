@@ -6,21 +6,13 @@
 
 use core::arch::aarch64::*;
 
+use super::kernel;
 use super::tiles::tiles;
-use super::{depthwise, elementwise};
 use crate::kernel::{Block, Form, Kernel, Layout};
 
-pub(crate) static KERNEL: Kernel = Kernel {
-    layout: Layout { form: Form::U8, columns: 8, vector: 4, depth: DEPTH },
-    convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
-    multiply,
-    convolve,
-    depthwise: depthwise::KERNEL,
-    winograd: None,
-    add: elementwise::add,
-    sum_pixels: elementwise::sum_pixels,
-    max: elementwise::max,
-};
+pub(crate) static KERNEL: Kernel = kernel(LAYOUT, multiply, convolve, None);
+
+const LAYOUT: Layout = Layout { form: Form::U8, columns: 8, vector: 4, depth: DEPTH };
 
 /// What one instruction adds up.
 const DEPTH: usize = 8;

@@ -9,24 +9,18 @@
 use core::arch::aarch64::*;
 
 use super::tiles::tiles;
-use super::{depthwise, elementwise, winograd};
+use super::{kernel, winograd};
 use crate::kernel::{Block, Form, Kernel, Layout, WinogradKernel};
 
-pub(crate) static KERNEL: Kernel = Kernel {
-    layout: Layout { form: Form::I8, columns: 8, vector: 4, depth: DEPTH },
-    convert: |source, zero_point, destination| Form::I8.convert(source, zero_point, destination),
-    multiply,
-    convolve,
-    depthwise: depthwise::KERNEL,
-    winograd: Some(WinogradKernel {
-        layout: winograd::LAYOUT,
-        multiply: winograd::multiply,
-        input: winograd::input,
-        output: winograd::output,
-    }),
-    add: elementwise::add,
-    sum_pixels: elementwise::sum_pixels,
-    max: elementwise::max,
+pub(crate) static KERNEL: Kernel = kernel(LAYOUT, multiply, convolve, Some(WINOGRAD));
+
+const LAYOUT: Layout = Layout { form: Form::I8, columns: 8, vector: 4, depth: DEPTH };
+
+const WINOGRAD: WinogradKernel = WinogradKernel {
+    layout: winograd::LAYOUT,
+    multiply: winograd::multiply,
+    input: winograd::input,
+    output: winograd::output,
 };
 
 /// A vector of bytes.

@@ -6,7 +6,7 @@ use core::arch::aarch64::*;
 use super::requantization::{Bounds, Four, store4};
 use super::tiles::tiles;
 use crate::channels::Channels;
-use crate::convolution::{NINTH, POSITIONS};
+use crate::convolution::{self, NINTH, POSITIONS};
 use crate::disjoint::Disjoint;
 use crate::kernel::{Block, Form, Layout, TilePlace};
 
@@ -71,27 +71,17 @@ pub(super) unsafe fn input(
     assert!(pixels.iter().all(|pixel| pixel.len() >= channels));
     assert!(transformed.len() >= ((POSITIONS - 1) * step + channels) * 2 && channels.is_multiple_of(8));
     for channel in (0..channels).step_by(8) {
-        let mut rows = [[vdupq_n_s16(0); 6]; 6];
-        for x in 0..6 {
-            let mut down = [vdupq_n_s16(0); 6];
-            for (y, vector) in down.iter_mut().enumerate() {
-                // SAFETY: there are as many channels, and they are a multiple of 8.
-                let bytes = unsafe { vld1_u8(pixels[y * 6 + x].as_ptr().add(channel)) };
-                *vector = vreinterpretq_s16_u16(vsubl_u8(bytes, zero_points));
-            }
-            for (row, vector) in rows.iter_mut().zip(six(down)) {
-                row[x] = vector;
-            }
-        }
-        for (y, row) in rows.into_iter().enumerate() {
-            for (x, vector) in six(row).into_iter().enumerate() {
-                // SAFETY: there is room for all channels at every position.
-                unsafe {
-                    let place = transformed.as_mut_ptr().cast::<i16>().add((y * 6 + x) * step + channel);
-                    vst1q_s16(place, vector);
-                }
-            }
-        }
+        let load = |position: usize| {
+            // SAFETY: there are as many channels, and they are a multiple of 8.
+            let bytes = unsafe { vld1_u8(pixels[position].as_ptr().add(channel)) };
+            vreinterpretq_s16_u16(vsubl_u8(bytes, zero_points))
+        };
+        let place = transformed.as_mut_ptr().cast::<i16>().wrapping_add(channel);
+        let store = |position: usize, vector| {
+            // SAFETY: there is room for all channels at every position.
+            unsafe { vst1q_s16(place.add(position * step), vector) };
+        };
+        convolution::transform_input(vdupq_n_s16(0), load, |d| six(d), store);
     }
 }
 
@@ -99,17 +89,7 @@ pub(super) unsafe fn input(
 #[inline]
 #[target_feature(enable = "neon")]
 fn six(d: [int16x8_t; 6]) -> [int16x8_t; 6] {
-    let add = |a, b| vaddq_s16(a, b);
-    let sub = |a, b| vsubq_s16(a, b);
-    let four = |a| vshlq_n_s16::<2>(a);
-    let a = sub(d[4], four(d[2]));
-    let b = sub(d[3], four(d[1]));
-    let c = sub(d[4], d[2]);
-    let e = vshlq_n_s16::<1>(sub(d[3], d[1]));
-    // 4·d0 - 5·d2 + d4 = 4·(d0 - d2) + c, and likewise the last.
-    let first = add(four(sub(d[0], d[2])), c);
-    let last = add(four(sub(d[1], d[3])), sub(d[5], d[3]));
-    [first, add(a, b), sub(a, b), add(c, e), sub(c, e), last]
+    convolution::six(d, |a, b| vaddq_s16(a, b), |a, b| vsubq_s16(a, b), |a| vshlq_n_s16::<2>(a))
 }
 
 /// See [`crate::kernel::WinogradKernel::output`].
@@ -130,17 +110,11 @@ pub(super) unsafe fn output(
     let bounds = Bounds::new(&channels.output);
     let ninth = vdupq_n_s32(NINTH);
     for column in (0..place.first.columns).step_by(4) {
-        let mut rows = [[vdupq_n_s32(0); 6]; 4];
-        for x in 0..6 {
-            let mut down = [vdupq_n_s32(0); 6];
-            for (y, vector) in down.iter_mut().enumerate() {
-                // SAFETY: the columns are whole vectors.
-                *vector = unsafe { vld1q_s32(products.as_ptr().add((y * 6 + x) * step + column)) };
-            }
-            for (row, vector) in rows.iter_mut().zip(four(down)) {
-                row[x] = vector;
-            }
-        }
+        let load = |position: usize| {
+            // SAFETY: the columns are whole vectors.
+            unsafe { vld1q_s32(products.as_ptr().add(position * step + column)) }
+        };
+        let rows = convolution::transform_output(vdupq_n_s32(0), load, |m| four(m));
         let constants = Four::load(channels, place.first.channel + column);
         let here = (place.first.columns - column).min(4);
         for (y, row) in rows.into_iter().enumerate().take(place.rows) {
@@ -166,15 +140,5 @@ pub(super) unsafe fn output(
 #[inline]
 #[target_feature(enable = "neon")]
 fn four(m: [int32x4_t; 6]) -> [int32x4_t; 4] {
-    let add = |a, b| vaddq_s32(a, b);
-    let sub = |a, b| vsubq_s32(a, b);
-    let twice = |a| vshlq_n_s32::<1>(a);
-    let (s1, d1) = (add(m[1], m[2]), sub(m[1], m[2]));
-    let (s2, d2) = (add(m[3], m[4]), sub(m[3], m[4]));
-    // 6·m0 - 4·s1 + s2; -4·d1 + 2·d2; 4·(s2 - s1); -4·d1 + 8·d2 + 24·m5.
-    let first = add(twice(sub(add(twice(m[0]), m[0]), twice(s1))), s2);
-    let second = twice(sub(d2, twice(d1)));
-    let third = vshlq_n_s32::<2>(sub(s2, s1));
-    let last = add(sub(twice(d2), d1), twice(add(twice(m[5]), m[5])));
-    [first, second, third, vshlq_n_s32::<2>(last)]
+    convolution::four(m, |a, b| vaddq_s32(a, b), |a, b| vsubq_s32(a, b), |a| vshlq_n_s32::<2>(a))
 }

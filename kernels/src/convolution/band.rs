@@ -6,7 +6,7 @@ use crate::kernel::Form;
 
 /// A band and its outputs are at most so many bytes, if they can be: they stay in the cache while
 /// one block of output channels after another is computed.
-const BYTES: usize = 32 * 1024;
+const BYTES: usize = 24 * 1024;
 
 /// A band has at least so many pixels: fewer would not make up for reading the weights.
 const PIXELS: usize = 24;

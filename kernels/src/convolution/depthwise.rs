@@ -1,5 +1,5 @@
 //! Convolution of each channel with its own kernel: vectors run along the channels, and each
-//! output pixel adds up its taps.
+//! output pixel adds up its taps, out of a band of padded rows. `pairs` is the other way.
 
 use alloc::vec::Vec;
 
@@ -8,10 +8,10 @@ use super::band::Bands;
 use crate::aligned::AlignedBytes;
 use crate::channels::Channels;
 use crate::disjoint::Disjoint;
-use crate::kernel::{DepthwiseKernel, Taps};
+use crate::kernel::{Taps, TapsKernel};
 use crate::workers::Workers;
 
-/// A plan for [`super::Method::Depthwise`].
+/// A plan for [`super::Method::Depthwise`] from taps.
 pub(crate) struct Depthwise {
     bands: Bands,
     output_width: usize,
@@ -24,12 +24,7 @@ pub(crate) struct Depthwise {
 
 impl Depthwise {
     /// The spec has been checked; the weights have the length it asks for.
-    pub(crate) fn new(
-        spec: &ConvolutionSpec,
-        weights: &[i8],
-        zero_point: u8,
-        kernel: &DepthwiseKernel,
-    ) -> Self {
+    pub(crate) fn new(spec: &ConvolutionSpec, weights: &[i8], zero_point: u8, kernel: &TapsKernel) -> Self {
         let [_, output_width] = spec.output_size().unwrap_or_default();
         let [height, width] = spec.kernel;
         let bands = Bands::new(spec, zero_point, kernel.form, 0);
@@ -52,7 +47,7 @@ impl Depthwise {
     /// Computes the layer; see [`super::Convolution::run`].
     pub(crate) fn run(
         &self,
-        kernel: &DepthwiseKernel,
+        kernel: &TapsKernel,
         input: &[u8],
         output: &Disjoint<u8>,
         channels: &Channels,

@@ -254,3 +254,63 @@ fn extreme(shape: &Shape, packed: &[u8], group_bytes: usize, layout: &Layout) ->
         .map(|(group, first)| of_block(group * group_bytes, first))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    /// The layout of plain NEON: 16 numbers of a column together, of which those 8 apart are added in
+    /// 16 bits.
+    const LAYOUT: Layout = Layout { form: Form::I8, columns: 8, vector: 4, depth: 16 };
+
+    /// [`extreme`] of 1×1 kernels with 2 groups of 32 inputs and 12 outputs, all weights 127 but these
+    /// (output and input): two blocks of columns a group.
+    fn blocks(extremes: &[(usize, usize)], layout: &Layout) -> Vec<bool> {
+        let spec = ConvolutionSpec {
+            height: 1,
+            width: 1,
+            channels: 64,
+            outputs: 24,
+            kernel: [1, 1],
+            stride: [1, 1],
+            padding: [0; 4],
+            groups: 2,
+        };
+        let mut weights = vec![127i8; 24 * 32];
+        for &(output, input) in extremes {
+            weights[output * 32 + input] = -128;
+        }
+        let shape = Shape { spec: &spec, groups: 2, inputs: 32, count: 1, length: 32, run: 32 };
+        let (packed, group_bytes) = pack(&shape, &weights, layout);
+        extreme(&shape, packed.bytes(), group_bytes, layout)
+    }
+
+    #[test]
+    fn blocks_are_extreme_where_two_weights_that_are_added_in_16_bits_are_both_the_least() {
+        assert_eq!(blocks(&[], &LAYOUT), [false; 4]);
+        // Eight apart within 16, in each of the blocks.
+        for (block, output) in [0, 8, 12, 20].into_iter().enumerate() {
+            for input in [0, 7, 16, 23] {
+                let mut expected = [false; 4];
+                expected[block] = true;
+                let last = output + if block % 2 == 0 { 7 } else { 3 };
+                for output in [output, last] {
+                    assert_eq!(blocks(&[(output, input), (output, input + 8)], &LAYOUT), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_are_not_extreme_where_the_least_weights_do_not_meet() {
+        // One alone; neighbours; eight apart in two vectors; of two outputs.
+        for extremes in [&[(0, 3)][..], &[(0, 3), (0, 4)], &[(0, 8), (0, 16)], &[(0, 3), (1, 11)]] {
+            assert_eq!(blocks(extremes, &LAYOUT), [false; 4], "{extremes:?}");
+        }
+        // Other forms have nothing that is added in 16 bits.
+        for form in [Form::U8, Form::I16] {
+            assert_eq!(blocks(&[(0, 0), (0, 8)], &Layout { form, ..LAYOUT }), [false; 4]);
+        }
+    }
+}

@@ -1,24 +1,28 @@
 //! Two-dimensional convolution: what the caller sees. How it is computed is in `direct`,
-//! `depthwise` and `winograd`.
+//! `depthwise`, `pairs` and `winograd`.
 
 mod band;
 mod depthwise;
 mod direct;
+mod pairs;
 #[cfg(test)]
 mod tests;
 mod winograd;
 
 pub(crate) use direct::{Direct, Target};
 pub(crate) use winograd::{NINTH, POSITIONS};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) use winograd::{four, six, transform_input, transform_output};
 
 use crate::aligned::Workspace;
 use crate::channels::{Channels, range};
 use crate::disjoint::Disjoint;
 use crate::isa::Isa;
-use crate::kernel::{Form, Kernel, WinogradKernel};
+use crate::kernel::{DepthwiseKernel, Form, Kernel, PairsKernel, TapsKernel, WinogradKernel};
 use crate::quantization::{Requantization, SpecError, check_length};
 use crate::workers::Workers;
 use depthwise::Depthwise;
+use pairs::Pairs;
 use winograd::Winograd;
 
 /// The shape of a convolution. Tensors are height × width × channels, channels last.
@@ -129,7 +133,8 @@ impl Method {
 
 enum Plan {
     Direct(Direct),
-    Depthwise(Depthwise),
+    Depthwise(Depthwise, &'static TapsKernel),
+    Pairs(Pairs, &'static PairsKernel),
     Winograd(Winograd, &'static WinogradKernel),
 }
 
@@ -150,11 +155,13 @@ impl Convolution {
         requantization: &Requantization,
         isa: Isa,
     ) -> Result<Self, SpecError> {
-        if spec.is_depthwise() {
-            return Self::with_method(spec, weights, bias, requantization, isa, Method::Depthwise);
-        }
-        if spec.check().is_ok() && Winograd::pays(&spec) {
-            match Self::with_method(spec, weights, bias, requantization, isa, Method::Winograd) {
+        let best = if spec.is_depthwise() {
+            Some(Method::Depthwise)
+        } else {
+            (spec.check().is_ok() && Winograd::pays(&spec)).then_some(Method::Winograd)
+        };
+        if let Some(method) = best {
+            match Self::with_method(spec, weights, bias, requantization, isa, method) {
                 Err(SpecError::Method) => {}
                 result => return result,
             }
@@ -188,9 +195,17 @@ impl Convolution {
             Method::Direct => {
                 (Plan::Direct(Direct::new(&spec, weights, zero_point, kernel)), kernel.layout.form)
             }
-            Method::Depthwise if spec.is_depthwise() => {
-                let plan = Depthwise::new(&spec, weights, zero_point, &kernel.depthwise);
-                (Plan::Depthwise(plan), kernel.depthwise.form)
+            Method::Depthwise => {
+                let plan = match &kernel.depthwise {
+                    DepthwiseKernel::Taps(taps) if spec.is_depthwise() => {
+                        Plan::Depthwise(Depthwise::new(&spec, weights, zero_point, taps), taps)
+                    }
+                    DepthwiseKernel::Pairs(pairs) if Pairs::fits(&spec) => {
+                        Plan::Pairs(Pairs::new(&spec, weights, zero_point, pairs), pairs)
+                    }
+                    _ => return Err(SpecError::Method),
+                };
+                (plan, kernel.depthwise.form())
             }
             Method::Winograd => {
                 let ranges = sums.iter().map(|&sums| range(sums, zero_point));
@@ -201,7 +216,6 @@ impl Convolution {
                 let plan = Winograd::new(&spec, weights, zero_point, winograd);
                 (Plan::Winograd(plan, winograd), Form::I16)
             }
-            Method::Depthwise => return Err(SpecError::Method),
         };
         let channels = Channels::new(requantization, bias, &sums, form.offset(zero_point))?;
         Ok(Self { output_size: spec.output_size()?, spec, kernel, channels, plan })
@@ -221,7 +235,7 @@ impl Convolution {
     pub fn method(&self) -> Method {
         match self.plan {
             Plan::Direct(_) => Method::Direct,
-            Plan::Depthwise(_) => Method::Depthwise,
+            Plan::Depthwise(..) | Plan::Pairs(..) => Method::Depthwise,
             Plan::Winograd(..) => Method::Winograd,
         }
     }
@@ -230,7 +244,8 @@ impl Convolution {
     pub fn workspace_bytes(&self, workers: usize) -> usize {
         match &self.plan {
             Plan::Direct(direct) => direct.workspace_bytes(workers),
-            Plan::Depthwise(depthwise) => depthwise.workspace_bytes(workers),
+            Plan::Depthwise(plan, _) => plan.workspace_bytes(workers),
+            Plan::Pairs(plan, _) => plan.workspace_bytes(workers),
             Plan::Winograd(plan, winograd) => plan.workspace_bytes(winograd, workers),
         }
     }
@@ -252,9 +267,10 @@ impl Convolution {
             Plan::Direct(direct) => {
                 direct.run(self.kernel, input, &Target::Bytes(&output, &self.channels), room, workers);
             }
-            Plan::Depthwise(depthwise) => {
-                depthwise.run(&self.kernel.depthwise, input, &output, &self.channels, room, workers);
+            Plan::Depthwise(plan, taps) => {
+                plan.run(taps, input, &output, &self.channels, room, workers);
             }
+            Plan::Pairs(plan, pairs) => plan.run(pairs, input, &output, &self.channels, room, workers),
             Plan::Winograd(plan, winograd) => {
                 plan.run(winograd, input, &output, &self.channels, room, workers);
             }

@@ -241,8 +241,26 @@ fn the_layers_of_real_networks_equal_the_reference() {
         depthwise(28, 96, 3, 2),
         depthwise(28, 144, 5, 1),
         ConvolutionSpec { padding: [1, 1, 2, 2], ..depthwise(28, 240, 5, 2) },
+        // So many rows that workers share them, and that they are computed in several blocks.
+        depthwise(61, 48, 3, 1),
+        depthwise(61, 40, 5, 1),
+        depthwise(91, 32, 5, 2),
     ] {
         spread(spec, mix, Activation::LeakyRelu(0.2)).check();
+    }
+}
+
+#[test]
+fn depthwise_kernels_of_any_height_are_computed() {
+    for height in [14, 15, 16, 17] {
+        let spec = ConvolutionSpec { kernel: [height, 2], groups: 24, ..same(19, 24, 24, 3, 1) };
+        let case = spread(spec, |index| (index * 37) as i8, Activation::Relu6);
+        case.check();
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let requantization = case.requantization();
+            let layer = Convolution::new(spec, &case.weights, &case.bias, &requantization, isa).unwrap();
+            assert!(case.run(&layer, &Workers::one()) == case.scalar(), "{isa:?} with height {height}");
+        }
     }
 }
 

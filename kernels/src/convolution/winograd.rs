@@ -221,6 +221,95 @@ fn as_i32(bytes: &mut [u8]) -> &mut [i32] {
     numbers
 }
 
+/// `Bᵀ·d·B` of a tile, for a vector of channels: `load` gives a position's (row·6 + column), `store`
+/// takes it, and `six` is [`six`] for the vectors.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)] // into functions that have the instructions
+pub(crate) fn transform_input<T: Copy>(
+    zero: T,
+    load: impl Fn(usize) -> T,
+    six: impl Fn([T; 6]) -> [T; 6],
+    store: impl Fn(usize, T),
+) {
+    let mut rows = [[zero; 6]; 6];
+    for x in 0..6 {
+        let mut down = [zero; 6];
+        for (y, vector) in down.iter_mut().enumerate() {
+            *vector = load(y * 6 + x);
+        }
+        for (row, vector) in rows.iter_mut().zip(six(down)) {
+            row[x] = vector;
+        }
+    }
+    for (y, row) in rows.into_iter().enumerate() {
+        for (x, vector) in six(row).into_iter().enumerate() {
+            store(y * 6 + x, vector);
+        }
+    }
+}
+
+/// `Bᵀ·d` from additions, subtractions and multiplications by 4.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)] // as above
+pub(crate) fn six<T: Copy>(
+    d: [T; 6],
+    add: impl Fn(T, T) -> T,
+    sub: impl Fn(T, T) -> T,
+    four: impl Fn(T) -> T,
+) -> [T; 6] {
+    let a = sub(d[4], four(d[2]));
+    let b = sub(d[3], four(d[1]));
+    let c = sub(d[4], d[2]);
+    let e = sub(d[3], d[1]);
+    let e = add(e, e);
+    // 4·d0 - 5·d2 + d4 = 4·(d0 - d2) + c, and likewise the last.
+    let first = add(four(sub(d[0], d[2])), c);
+    let last = add(four(sub(d[1], d[3])), sub(d[5], d[3]));
+    [first, add(a, b), sub(a, b), add(c, e), sub(c, e), last]
+}
+
+/// The first half of `Aᵀ·m·A` times 24, for a vector of output channels: `load` gives a position's
+/// product, and `four` is [`four`] for the vectors. The second half is `four` of each row.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)] // as above
+pub(crate) fn transform_output<T: Copy>(
+    zero: T,
+    load: impl Fn(usize) -> T,
+    four: impl Fn([T; 6]) -> [T; 4],
+) -> [[T; 6]; 4] {
+    let mut rows = [[zero; 6]; 4];
+    for x in 0..6 {
+        let mut down = [zero; 6];
+        for (y, vector) in down.iter_mut().enumerate() {
+            *vector = load(y * 6 + x);
+        }
+        for (row, vector) in rows.iter_mut().zip(four(down)) {
+            row[x] = vector;
+        }
+    }
+    rows
+}
+
+/// `Aᵀ·m` times 24 from additions, subtractions and multiplications by 4.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)] // as above
+pub(crate) fn four<T: Copy>(
+    m: [T; 6],
+    add: impl Fn(T, T) -> T,
+    sub: impl Fn(T, T) -> T,
+    four: impl Fn(T) -> T,
+) -> [T; 4] {
+    let twice = |a: T| add(a, a);
+    let (s1, d1) = (add(m[1], m[2]), sub(m[1], m[2]));
+    let (s2, d2) = (add(m[3], m[4]), sub(m[3], m[4]));
+    // 6·m0 - 4·s1 + s2; -4·d1 + 2·d2; 4·(s2 - s1); -4·d1 + 8·d2 + 24·m5.
+    let first = add(twice(sub(add(twice(m[0]), m[0]), twice(s1))), s2);
+    let second = twice(sub(d2, twice(d1)));
+    let third = four(sub(s2, s1));
+    let last = add(sub(twice(d2), d1), twice(add(twice(m[5]), m[5])));
+    [first, second, third, four(last)]
+}
+
 /// The rows of G times 4, -6, -6, 24, 24 and 1.
 const G: [[i32; 3]; 6] = [[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]];
 

@@ -4,48 +4,26 @@
 
 use core::arch::x86_64::*;
 
+use super::kernel;
 use super::tiles::tiles;
-use super::winograd;
 use crate::addition::Terms;
-use crate::aligned::AlignedBytes;
 use crate::channels::{Channels, Output};
 use crate::disjoint::Disjoint;
-use crate::kernel::{DepthwiseKernel, Form, Kernel, Layout, Place, Taps, WinogradKernel};
+use crate::kernel::{Form, Kernel, Layout, Place};
 use crate::scalar;
 
 /// 12 of the 16 registers are sums.
 const LAYOUT: Layout = Layout { form: Form::I16, columns: 16, vector: 8, depth: 2 };
 
-pub(crate) static KERNEL: Kernel = Kernel {
-    layout: LAYOUT,
-    convert,
-    multiply,
-    convolve,
-    depthwise: DEPTHWISE,
-    winograd: Some(WinogradKernel {
-        layout: LAYOUT,
-        multiply,
-        input: winograd::input,
-        output: winograd::output,
-    }),
-    add,
-    sum_pixels,
-    max,
-};
-
-pub(super) const DEPTHWISE: DepthwiseKernel = DepthwiseKernel {
-    form: Form::U8,
-    convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
-    pack: pack_depthwise,
-    run: depthwise,
-};
+pub(crate) static KERNEL: Kernel = kernel(LAYOUT, convert, (multiply, convolve), (LAYOUT, multiply));
 
 type Vector = __m256i;
 
 tiles! {
     features: "avx2", lanes: 8, rows: 6, fewer: [1 2 3 4 5], vectors: [1 2], element: i16,
     zero: _mm256_setzero_si256, set1: _mm256_set1_epi32, load: _mm256_load_si256,
-    store: _mm256_storeu_si256, dot: dot, requantize: requantize_tile,
+    store: _mm256_storeu_si256, dot: dot,
+    six_by_two: six_by_two, constants: Constants,
 }
 
 /// Two products each.
@@ -53,6 +31,78 @@ tiles! {
 #[target_feature(enable = "avx2")]
 fn dot(sums: __m256i, activations: __m256i, weights: __m256i) -> __m256i {
     _mm256_add_epi32(sums, _mm256_madd_epi16(activations, weights))
+}
+
+/// Adds a run to the sums of 6 pixels and 16 output channels. By hand, since all 16 registers are
+/// needed, the compiler keeps some of the sums in memory, and in its order of instructions the speed
+/// depends on the address (by a tenth on Zen 3).
+///
+/// # Safety
+///
+/// The processor has AVX2; there are so many steps, at least one, of two activations in each row, and of
+/// two vectors of weights, which are aligned.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn six_by_two(
+    rows: &[*const i16; 6],
+    weights: *const __m256i,
+    steps: usize,
+    sums: &mut [[__m256i; 2]; 6],
+) {
+    // SAFETY: what the caller promises is read, and only registers change.
+    unsafe {
+        core::arch::asm!(
+            ".p2align 6",
+            "2:",
+            "vmovdqa {low}, ymmword ptr [{weights}]",
+            "vmovdqa {high}, ymmword ptr [{weights} + 32]",
+            "vpbroadcastd {x}, dword ptr [{row0} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s00}, {s00}, {t}",
+            "vpaddd {s01}, {s01}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row1} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s10}, {s10}, {t}",
+            "vpaddd {s11}, {s11}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row2} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s20}, {s20}, {t}",
+            "vpaddd {s21}, {s21}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row3} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s30}, {s30}, {t}",
+            "vpaddd {s31}, {s31}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row4} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s40}, {s40}, {t}",
+            "vpaddd {s41}, {s41}, {x}",
+            "vpbroadcastd {x}, dword ptr [{row5} + 4*{step}]",
+            "vpmaddwd {t}, {x}, {low}",
+            "vpmaddwd {x}, {x}, {high}",
+            "vpaddd {s50}, {s50}, {t}",
+            "vpaddd {s51}, {s51}, {x}",
+            "add {weights}, 64",
+            "inc {step}",
+            "cmp {step}, {steps}",
+            "jb 2b",
+            s00 = inout(ymm_reg) sums[0][0], s01 = inout(ymm_reg) sums[0][1],
+            s10 = inout(ymm_reg) sums[1][0], s11 = inout(ymm_reg) sums[1][1],
+            s20 = inout(ymm_reg) sums[2][0], s21 = inout(ymm_reg) sums[2][1],
+            s30 = inout(ymm_reg) sums[3][0], s31 = inout(ymm_reg) sums[3][1],
+            s40 = inout(ymm_reg) sums[4][0], s41 = inout(ymm_reg) sums[4][1],
+            s50 = inout(ymm_reg) sums[5][0], s51 = inout(ymm_reg) sums[5][1],
+            low = out(ymm_reg) _, high = out(ymm_reg) _, x = out(ymm_reg) _, t = out(ymm_reg) _,
+            row0 = in(reg) rows[0], row1 = in(reg) rows[1], row2 = in(reg) rows[2],
+            row3 = in(reg) rows[3], row4 = in(reg) rows[4], row5 = in(reg) rows[5],
+            weights = inout(reg) weights => _, step = inout(reg) 0usize => _, steps = in(reg) steps,
+            options(pure, readonly, nostack),
+        );
+    }
 }
 
 /// See [`Kernel::convert`]: to `x - zero_point` as i16.
@@ -78,7 +128,6 @@ pub(super) unsafe fn convert(source: &[u8], zero_point: u8, destination: &mut [u
 /// The constants of 8 channels.
 #[derive(Clone, Copy)]
 pub(super) struct Eight {
-    bias: __m256i,
     multiplier: __m256,
     negative_multiplier: __m256,
 }
@@ -88,36 +137,50 @@ impl Eight {
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn load(channels: &Channels, channel: usize) -> Self {
-        let bias = &channels.bias[channel..channel + 8];
         let multiplier = &channels.multiplier[channel..channel + 8];
         let negative_multiplier = &channels.negative_multiplier[channel..channel + 8];
         // SAFETY: there are 8 of each.
         unsafe {
             Self {
-                bias: _mm256_loadu_si256(bias.as_ptr().cast()),
                 multiplier: _mm256_loadu_ps(multiplier.as_ptr()),
                 negative_multiplier: _mm256_loadu_ps(negative_multiplier.as_ptr()),
             }
         }
     }
 
-    /// The results of 8 sums, as 32-bit numbers of 0 to 255: see [`crate::channels::requantize`].
+    /// What 8 sums with their bias are in steps of the output, not rounded: see
+    /// [`crate::channels::requantize`]; `PLAIN` is [`Channels::plain`].
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn requantize(self, sums: __m256i, bounds: &Bounds) -> __m256i {
-        let value = _mm256_cvtepi32_ps(_mm256_add_epi32(sums, self.bias));
+    pub(super) fn steps<const PLAIN: bool>(&self, sums: __m256i) -> __m256 {
+        let value = _mm256_cvtepi32_ps(sums);
+        if PLAIN {
+            return _mm256_mul_ps(value, self.multiplier);
+        }
         // By the sign; -0 does not come out of a conversion.
         let multiplier = _mm256_blendv_ps(self.multiplier, self.negative_multiplier, value);
-        bounds.round(_mm256_mul_ps(value, multiplier))
+        _mm256_mul_ps(value, multiplier)
     }
+}
+
+/// The bias of 8 channels from `channel` on. There are some beyond the last channel.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn bias8(channels: &Channels, channel: usize) -> __m256i {
+    let bias = &channels.bias[channel..channel + 8];
+    // SAFETY: there are 8.
+    unsafe { _mm256_loadu_si256(bias.as_ptr().cast()) }
 }
 
 /// The constants of an output.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
-    low: __m256,
     high: __m256,
     zero_point: __m256i,
+    /// Of the bytes.
+    least: __m256i,
+    /// See `least`.
+    most: __m256i,
 }
 
 impl Bounds {
@@ -125,166 +188,183 @@ impl Bounds {
     #[target_feature(enable = "avx2")]
     pub(super) fn new(output: &Output) -> Self {
         Self {
-            low: _mm256_set1_ps(output.low),
             high: _mm256_set1_ps(output.high),
-            zero_point: _mm256_set1_epi32(output.zero_point),
+            zero_point: _mm256_set1_epi16(output.zero_point as i16),
+            least: _mm256_set1_epi8((output.low as i32 + output.zero_point) as i8),
+            most: _mm256_set1_epi8((output.high as i32 + output.zero_point) as i8),
         }
     }
 
-    /// See [`Output::round`]: the conversion rounds half to even.
+    /// The bytes of twice 16 numbers of steps, in order: see [`Output::round`]. The conversion rounds
+    /// half to even, and what is outside the bounds saturates later. Only what is too large for the
+    /// conversion, which makes it the least number there is, must be bounded before it, unless it is
+    /// known that nothing is (`PLAIN`).
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn round(&self, steps: __m256) -> __m256i {
-        let bounded = _mm256_min_ps(_mm256_max_ps(steps, self.low), self.high);
-        _mm256_add_epi32(_mm256_cvtps_epi32(bounded), self.zero_point)
+    pub(super) fn bytes<const PLAIN: bool>(&self, [a, b, c, d]: [__m256; 4]) -> [__m128i; 2] {
+        let words = _mm256_packus_epi16(self.words::<PLAIN>(a, b), self.words::<PLAIN>(c, d));
+        let bytes = _mm256_min_epu8(_mm256_max_epu8(words, self.least), self.most);
+        // Packing works in halves: 0-3 8-11 of both, then 4-7 12-15 of both.
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        let bytes = _mm256_permutevar8x32_epi32(bytes, order);
+        [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)]
+    }
+
+    /// 16 numbers of steps, rounded and above the zero point, as i16.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn words<const PLAIN: bool>(&self, low: __m256, high: __m256) -> __m256i {
+        let [low, high] = if PLAIN {
+            [_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high)]
+        } else {
+            [
+                _mm256_cvtps_epi32(_mm256_min_ps(low, self.high)),
+                _mm256_cvtps_epi32(_mm256_min_ps(high, self.high)),
+            ]
+        };
+        _mm256_adds_epi16(_mm256_packs_epi32(low, high), self.zero_point)
     }
 }
 
-/// 16 results of 0 to 255 as bytes, in order.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn pack16(low: __m256i, high: __m256i) -> __m128i {
-    // Packing works in halves: 0-3 8-11 4-7 12-15.
-    let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high));
-    _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words))
+/// What makes bytes of the sums of V × 8 channels.
+pub(super) struct Constants<'a, const V: usize> {
+    pub(super) bias: [__m256i; V],
+    eight: [Eight; V],
+    bounds: Bounds,
+    place: &'a Place,
+    output: &'a Output,
+    /// Whether all columns are stored, as they are.
+    whole: bool,
+    /// See [`Channels::plain`].
+    plain: bool,
 }
 
-/// Stores up to 16 bytes.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn store16(bytes: __m128i, results: &mut [u8]) {
-    if let Some(results) = results.first_chunk_mut::<16>() {
-        // SAFETY: there is room for 16.
-        unsafe { _mm_storeu_si128(results.as_mut_ptr().cast(), bytes) };
-    } else if results.len() == 8 {
-        // SAFETY: there is room for 8.
-        unsafe { _mm_storel_epi64(results.as_mut_ptr().cast(), bytes) };
-    } else {
-        let mut all = [0; 16];
-        // SAFETY: there is room for 16.
-        unsafe { _mm_storeu_si128(all.as_mut_ptr().cast(), bytes) };
-        results.iter_mut().zip(all).for_each(|(result, byte)| *result = byte);
-    }
-}
-
-/// Makes bytes of a tile's sums.
-///
-/// # Safety
-///
-/// The processor has AVX2, and no one else uses the bytes of these pixels and channels.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) unsafe fn requantize_tile<const R: usize, const V: usize>(
-    tile: &[[__m256i; V]; R],
-    start: usize,
-    place: &Place,
-    channels: &Channels,
-    output: &Disjoint<u8>,
-) {
-    let bounds = Bounds::new(&channels.output);
-    for first in (0..V).step_by(2) {
-        let columns = (place.columns - first * 8).min(16);
-        let low = Eight::load(channels, place.channel + first * 8);
-        let high = Eight::load(channels, place.channel + first * 8 + 8);
-        for (row, vectors) in tile.iter().enumerate() {
-            let left = low.requantize(vectors[first], &bounds);
-            let right = if first + 1 < V { high.requantize(vectors[first + 1], &bounds) } else { left };
-            // SAFETY: the caller promises that these bytes are his alone.
-            let results = unsafe { output.part(start + row * place.step + first * 8, columns) };
-            store16(pack16(left, right), results);
-            channels.output.look_up(results);
+impl<'a, const V: usize> Constants<'a, V> {
+    /// Those of the place's channels.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn new(channels: &'a Channels, place: &'a Place) -> Self {
+        let mut bias = [_mm256_setzero_si256(); V];
+        let mut eight = [Eight::load(channels, place.channel); V];
+        for vector in 0..V {
+            bias[vector] = bias8(channels, place.channel + vector * 8);
+            eight[vector] = Eight::load(channels, place.channel + vector * 8);
         }
+        let output = &channels.output;
+        let whole = place.columns == V * 8 && output.table.is_none();
+        Self { bias, eight, bounds: Bounds::new(output), place, output, whole, plain: channels.plain }
     }
-}
 
-/// For each 16 channels and each pair of taps: 8 pairs of weights as i16, then 8 more. The order
-/// of channels is the one in which unpacking interleaves: 0-3 8-11, then 4-7 12-15.
-fn pack_depthwise(weights: &[i8], taps: usize) -> AlignedBytes {
-    let channels = weights.len() / taps;
-    let pairs = taps.div_ceil(2);
-    let mut packed = AlignedBytes::zeroed(channels.div_ceil(16) * pairs * 64);
-    for (channel, weights) in weights.chunks_exact(taps).enumerate() {
-        let lane = channel % 16;
-        let place = lane / 4 % 2 * 8 + lane / 8 * 4 + lane % 4;
-        for (tap, &weight) in weights.iter().enumerate() {
-            let at = ((channel / 16 * pairs + tap / 2) * 16 + place) * 2 + tap % 2;
-            packed.bytes_mut()[at * 2..][..2].copy_from_slice(&i16::from(weight).to_ne_bytes());
-        }
-    }
-    packed
-}
-
-/// See [`DepthwiseKernel::run`].
-///
-/// # Safety
-///
-/// As there.
-unsafe fn depthwise(task: &Taps, channels: &Channels, output: &Disjoint<u8>) {
-    // SAFETY: the caller promises what is needed.
-    unsafe {
-        match task.taps.len() {
-            9 => depthwise_row::<9>(task, channels, output),
-            25 => depthwise_row::<25>(task, channels, output),
-            _ => depthwise_row::<0>(task, channels, output),
-        }
-    }
-}
-
-/// With a number of taps that is known to the compiler, or 0.
-///
-/// # Safety
-///
-/// As for [`DepthwiseKernel::run`].
-#[target_feature(enable = "avx2")]
-unsafe fn depthwise_row<const TAPS: usize>(task: &Taps, channels: &Channels, output: &Disjoint<u8>) {
-    let bounds = Bounds::new(&channels.output);
-    let taps = if TAPS > 0 { &task.taps[..TAPS] } else { task.taps };
-    let pairs = taps.len().div_ceil(2);
-    for first in (0..task.channels).step_by(16) {
-        let here = (task.channels - first).min(16);
-        let low = Eight::load(channels, first);
-        let high = Eight::load(channels, first + 8);
-        let weights = &task.weights[first / 16 * pairs * 64..][..pairs * 64];
-        for pixel in 0..task.pixels {
-            let begin = task.first + pixel * task.step + first;
-            let (mut even, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-            for pair in 0..pairs {
-                let load = |tap: usize| {
-                    let at = begin + taps[tap];
-                    // SAFETY: the caller promises that all taps are there. The last channels are
-                    // read one by one, so that nothing beyond the activations is.
-                    unsafe {
-                        let bytes = if here == 16 {
-                            debug_assert!(at + 16 <= task.activations.len());
-                            _mm_loadu_si128(task.activations.as_ptr().add(at).cast())
-                        } else {
-                            let mut all = [0u8; 16];
-                            all[..here].copy_from_slice(&task.activations[at..][..here]);
-                            _mm_loadu_si128(all.as_ptr().cast())
-                        };
-                        _mm256_cvtepu8_epi16(bytes)
-                    }
-                };
-                let a = load(pair * 2);
-                // Without a second tap the weight is 0.
-                let b = if pair * 2 + 1 < taps.len() { load(pair * 2 + 1) } else { a };
-                // SAFETY: 64 bytes for each pair, just measured off.
-                let (w_even, w_odd) = unsafe {
-                    let weights = weights.as_ptr().cast::<__m256i>().add(pair * 2);
-                    (_mm256_load_si256(weights), _mm256_load_si256(weights.add(1)))
-                };
-                even = _mm256_add_epi32(even, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w_even));
-                odd = _mm256_add_epi32(odd, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w_odd));
+    /// Makes bytes of a tile's sums, the first pixel's at `start`. It is always inlined, into functions
+    /// that have the instructions: the sums come in registers.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2, and no one else uses the bytes of these pixels and channels.
+    #[inline(always)]
+    pub(super) unsafe fn store<const R: usize>(
+        &self,
+        tile: &[[__m256i; V]; R],
+        start: usize,
+        output: &Disjoint<u8>,
+    ) {
+        // SAFETY: the caller promises what is needed.
+        unsafe {
+            if self.plain {
+                self.store_rows::<R, true>(tile, start, output);
+            } else {
+                self.store_rows::<R, false>(tile, start, output);
             }
-            let first_sums = _mm256_permute2x128_si256::<0x20>(even, odd);
-            let second_sums = _mm256_permute2x128_si256::<0x31>(even, odd);
-            let bytes = pack16(low.requantize(first_sums, &bounds), high.requantize(second_sums, &bounds));
-            // SAFETY: no one else uses these bytes.
-            let results = unsafe { output.part(task.start + pixel * task.channels + first, here) };
-            store16(bytes, results);
-            channels.output.look_up(results);
         }
     }
+
+    /// # Safety
+    ///
+    /// As for [`Self::store`].
+    #[inline(always)]
+    unsafe fn store_rows<const R: usize, const PLAIN: bool>(
+        &self,
+        tile: &[[__m256i; V]; R],
+        start: usize,
+        output: &Disjoint<u8>,
+    ) {
+        const { assert!(V == 1 || V == 2) };
+        let Self { bounds, place, whole, .. } = self;
+        // SAFETY: the caller promises AVX2, and that these bytes are his alone; there is room for
+        // those of the last row.
+        unsafe {
+            let mut first = output.pointer(start, (R - 1) * place.step + place.columns);
+            let (low, high) = (&self.eight[0], &self.eight[V - 1]);
+            if V == 2 {
+                for rows in tile.chunks(2) {
+                    // A row that is not there repeats the one that is, and is not stored.
+                    let (one, other) = (rows[0], rows[rows.len() - 1]);
+                    let [one, other] = bounds.bytes::<PLAIN>([
+                        low.steps::<PLAIN>(one[0]),
+                        high.steps::<PLAIN>(one[V - 1]),
+                        low.steps::<PLAIN>(other[0]),
+                        high.steps::<PLAIN>(other[V - 1]),
+                    ]);
+                    put::<V>(one, first, place, self.output, *whole);
+                    if rows.len() == 2 {
+                        put::<V>(other, first.add(place.step), place, self.output, *whole);
+                        first = first.add(2 * place.step);
+                    }
+                }
+            } else {
+                for rows in tile.chunks(4) {
+                    let last = rows.len() - 1;
+                    let [left, right] = bounds.bytes::<PLAIN>([
+                        low.steps::<PLAIN>(rows[0][0]),
+                        low.steps::<PLAIN>(rows[1.min(last)][0]),
+                        low.steps::<PLAIN>(rows[2.min(last)][0]),
+                        low.steps::<PLAIN>(rows[last][0]),
+                    ]);
+                    let bytes =
+                        [left, _mm_unpackhi_epi64(left, left), right, _mm_unpackhi_epi64(right, right)];
+                    for (row, bytes) in bytes.into_iter().enumerate().take(rows.len()) {
+                        put::<V>(bytes, first.add(row * place.step), place, self.output, *whole);
+                    }
+                    if rows.len() == 4 {
+                        first = first.add(4 * place.step);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Stores the bytes of a pixel's V × 8 channels.
+///
+/// # Safety
+///
+/// There is room for as many of them as the place has, and no one else uses it.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn put<const V: usize>(bytes: __m128i, results: *mut u8, place: &Place, output: &Output, whole: bool) {
+    // SAFETY: the caller promises that there is room.
+    unsafe {
+        if !whole {
+            store_fewer(bytes, core::slice::from_raw_parts_mut(results, place.columns));
+            output.look_up(core::slice::from_raw_parts_mut(results, place.columns));
+        } else if V == 2 {
+            _mm_storeu_si128(results.cast(), bytes);
+        } else {
+            _mm_storel_epi64(results.cast(), bytes);
+        }
+    }
+}
+
+/// Stores some of 16 bytes: the last output channels, where these are not whole vectors, and what is
+/// still to be looked up.
+#[cold]
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+pub(super) fn store_fewer(bytes: __m128i, results: &mut [u8]) {
+    let mut all = [0; 16];
+    // SAFETY: there is room for 16.
+    unsafe { _mm_storeu_si128(all.as_mut_ptr().cast(), bytes) };
+    results.iter_mut().zip(all).for_each(|(result, byte)| *result = byte);
 }
 
 /// See [`Kernel::add`].
@@ -298,23 +378,26 @@ pub(super) unsafe fn add(a: &[u8], b: &[u8], results: &mut [u8], terms: &Terms) 
     let multipliers = terms.multipliers.map(|multiplier| _mm256_set1_ps(multiplier));
     let zero_points = terms.zero_points.map(|zero_point| _mm256_set1_epi32(zero_point));
     let (one, slope) = (_mm256_set1_ps(1.0), _mm256_set1_ps(terms.output.slope));
-    let eight = |a: __m128i, b: __m128i| {
-        let term = |bytes: __m128i, index: usize| {
-            let x = _mm256_sub_epi32(_mm256_cvtepu8_epi32(bytes), zero_points[index]);
-            _mm256_mul_ps(_mm256_cvtepi32_ps(x), multipliers[index])
-        };
-        let steps = _mm256_add_ps(term(a, 0), term(b, 1));
-        bounds.round(_mm256_mul_ps(steps, _mm256_blendv_ps(one, slope, steps)))
-    };
-    let (a_chunks, a_rest) = a.as_chunks::<16>();
-    let (b_chunks, b_rest) = b.as_chunks::<16>();
-    let (chunks, rest) = results.as_chunks_mut::<16>();
+    let (a_chunks, a_rest) = a.as_chunks::<32>();
+    let (b_chunks, b_rest) = b.as_chunks::<32>();
+    let (chunks, rest) = results.as_chunks_mut::<32>();
     for ((a, b), results) in a_chunks.iter().zip(b_chunks).zip(chunks) {
-        // SAFETY: there are 16 bytes of each.
-        let (a, b) = unsafe { (_mm_loadu_si128(a.as_ptr().cast()), _mm_loadu_si128(b.as_ptr().cast())) };
-        let low = eight(a, b);
-        let high = eight(_mm_srli_si128::<8>(a), _mm_srli_si128::<8>(b));
-        store16(pack16(low, high), results);
+        let steps = |eight: usize| {
+            let term = |bytes: &[u8; 32], index: usize| {
+                // SAFETY: there are 32 bytes, and 8 are read at 0, 8, 16 or 24.
+                let bytes = unsafe { _mm_loadl_epi64(bytes.as_ptr().add(eight * 8).cast()) };
+                let x = _mm256_sub_epi32(_mm256_cvtepu8_epi32(bytes), zero_points[index]);
+                _mm256_mul_ps(_mm256_cvtepi32_ps(x), multipliers[index])
+            };
+            let steps = _mm256_add_ps(term(a, 0), term(b, 1));
+            _mm256_mul_ps(steps, _mm256_blendv_ps(one, slope, steps))
+        };
+        let [low, high] = bounds.bytes::<false>([steps(0), steps(1), steps(2), steps(3)]);
+        // SAFETY: there is room for 32 bytes.
+        unsafe {
+            _mm_storeu_si128(results.as_mut_ptr().cast(), low);
+            _mm_storeu_si128(results.as_mut_ptr().add(16).cast(), high);
+        }
     }
     scalar::add_tensors(a_rest, b_rest, rest, terms);
 }

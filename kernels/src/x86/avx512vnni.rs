@@ -4,28 +4,19 @@
 use core::arch::x86_64::*;
 
 use super::avx2;
+use super::kernel;
 use super::tiles::tiles;
-use super::winograd;
 use crate::channels::{Channels, Output};
 use crate::disjoint::Disjoint;
-use crate::kernel::{Form, Kernel, Layout, Place, WinogradKernel};
+use crate::kernel::{Form, Kernel, Layout, Place};
 
-pub(crate) static KERNEL: Kernel = Kernel {
-    layout: Layout { form: Form::U8, columns: 64, vector: 16, depth: 4 },
-    convert: |source, zero_point, destination| Form::U8.convert(source, zero_point, destination),
-    multiply,
-    convolve,
-    depthwise: avx2::DEPTHWISE,
-    winograd: Some(WinogradKernel {
-        layout: Layout { form: Form::I16, columns: 32, vector: 16, depth: 2 },
-        multiply: words::multiply,
-        input: winograd::input,
-        output: winograd::output,
-    }),
-    add: avx2::add,
-    sum_pixels: avx2::sum_pixels,
-    max: avx2::max,
-};
+pub(crate) static KERNEL: Kernel =
+    kernel(LAYOUT, Form::U8.converter(), (multiply, convolve), (WORDS, words::multiply));
+
+const LAYOUT: Layout = Layout { form: Form::U8, columns: 64, vector: 16, depth: 4 };
+
+/// Of Winograd's method.
+const WORDS: Layout = Layout { form: Form::I16, columns: 32, vector: 16, depth: 2 };
 
 type Vector = __m512i;
 
@@ -33,7 +24,7 @@ tiles! {
     features: "avx512f,avx512bw,avx512vl,avx512vnni", lanes: 16, rows: 6, fewer: [1 2 3 4 5],
     vectors: [1 2 3 4], element: u8,
     zero: _mm512_setzero_si512, set1: _mm512_set1_epi32, load: _mm512_load_si512,
-    store: _mm512_storeu_si512, dot: _mm512_dpbusd_epi32, requantize: requantize_tile,
+    store: _mm512_storeu_si512, dot: _mm512_dpbusd_epi32, constants: Constants,
 }
 
 /// The products of Winograd's method: of 16-bit numbers.
@@ -51,7 +42,6 @@ mod words {
 /// The constants of 16 channels.
 #[derive(Clone, Copy)]
 struct Sixteen {
-    bias: __m512i,
     multiplier: __m512,
     negative_multiplier: __m512,
 }
@@ -61,24 +51,21 @@ impl Sixteen {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn load(channels: &Channels, channel: usize) -> Self {
-        let bias = &channels.bias[channel..channel + 16];
         let multiplier = &channels.multiplier[channel..channel + 16];
         let negative_multiplier = &channels.negative_multiplier[channel..channel + 16];
         // SAFETY: there are 16 of each.
         unsafe {
             Self {
-                bias: _mm512_loadu_si512(bias.as_ptr().cast()),
                 multiplier: _mm512_loadu_ps(multiplier.as_ptr()),
                 negative_multiplier: _mm512_loadu_ps(negative_multiplier.as_ptr()),
             }
         }
     }
 
-    /// The bytes of 16 sums: see [`crate::channels::requantize`].
+    /// The bytes of 16 sums with their bias: see [`crate::channels::requantize`].
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn requantize(self, sums: __m512i, bounds: &Bounds) -> __m128i {
-        let sums = _mm512_add_epi32(sums, self.bias);
         let negative = _mm512_cmplt_epi32_mask(sums, _mm512_setzero_si512());
         let multiplier = _mm512_mask_mov_ps(self.multiplier, negative, self.negative_multiplier);
         let steps = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), multiplier);
@@ -107,30 +94,55 @@ impl Bounds {
     }
 }
 
-/// Makes bytes of a tile's sums.
-///
-/// # Safety
-///
-/// The processor has AVX-512, and no one else uses the bytes of these pixels and channels.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn requantize_tile<const R: usize, const V: usize>(
-    tile: &[[__m512i; V]; R],
-    start: usize,
-    place: &Place,
-    channels: &Channels,
-    output: &Disjoint<u8>,
-) {
-    let bounds = Bounds::new(&channels.output);
-    for vector in 0..V {
-        let columns = (place.columns - vector * 16).min(16);
-        let constants = Sixteen::load(channels, place.channel + vector * 16);
-        for (row, vectors) in tile.iter().enumerate() {
-            let bytes = constants.requantize(vectors[vector], &bounds);
-            // SAFETY: the caller promises that these bytes are his alone.
-            let results = unsafe { output.part(start + row * place.step + vector * 16, columns) };
-            avx2::store16(bytes, results);
-            channels.output.look_up(results);
+/// What makes bytes of the sums of V × 16 channels.
+struct Constants<'a, const V: usize> {
+    bias: [__m512i; V],
+    sixteen: [Sixteen; V],
+    bounds: Bounds,
+    place: &'a Place,
+    output: &'a Output,
+}
+
+impl<'a, const V: usize> Constants<'a, V> {
+    /// Those of the place's channels.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn new(channels: &'a Channels, place: &'a Place) -> Self {
+        let mut bias = [_mm512_setzero_si512(); V];
+        let mut sixteen = [Sixteen::load(channels, place.channel); V];
+        for vector in 0..V {
+            let channel = place.channel + vector * 16;
+            let numbers = &channels.bias[channel..channel + 16];
+            // SAFETY: there are 16.
+            bias[vector] = unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) };
+            sixteen[vector] = Sixteen::load(channels, channel);
+        }
+        Self { bias, sixteen, bounds: Bounds::new(&channels.output), place, output: &channels.output }
+    }
+
+    /// Makes bytes of a tile's sums, the first pixel's at `start`. It is always inlined, into functions
+    /// that have the instructions: the sums come in registers.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX-512, and no one else uses the bytes of these pixels and channels.
+    #[inline(always)]
+    unsafe fn store<const R: usize>(&self, tile: &[[__m512i; V]; R], start: usize, output: &Disjoint<u8>) {
+        // SAFETY: the caller promises AVX-512, and that these bytes are his alone.
+        unsafe {
+            for vector in 0..V {
+                let columns = (self.place.columns - vector * 16).min(16);
+                for (row, vectors) in tile.iter().enumerate() {
+                    let bytes = self.sixteen[vector].requantize(vectors[vector], &self.bounds);
+                    let results = output.part(start + row * self.place.step + vector * 16, columns);
+                    if columns == 16 && self.output.table.is_none() {
+                        _mm_storeu_si128(results.as_mut_ptr().cast(), bytes);
+                    } else {
+                        avx2::store_fewer(bytes, results);
+                        self.output.look_up(results);
+                    }
+                }
+            }
         }
     }
 }
