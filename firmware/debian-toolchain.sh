@@ -36,7 +36,9 @@ need_network() {
         echo "models/tiny.onnx for a microcontroller:" >&2
         (
             cd ..
-            cargo run -q --release --locked -p anchorwatch -- firmware models/tiny.onnx --out "$cache/network" \
+            # --workspace: as the other checks build it, so that nothing is built twice.
+            cargo build -q --release --locked --workspace --bin anchorwatch
+            "${CARGO_TARGET_DIR:-target}/release/anchorwatch" firmware models/tiny.onnx --out "$cache/network" \
                 --vectors 100 --source models/samples/demo.avi >&2
         )
         ANCHORWATCH_NETWORK=$cache/network/network.bin

@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 EXCEPTION_FRAME = 104
+WORD = re.compile(r"\s*([0-9a-f]+):\s+\.word\s+0x([0-9a-f]+)")
 
 
 def registers(text):
@@ -49,16 +50,25 @@ def reserves(operation, operands):
 def read(objdump, program):
     """Of each function: its frame, the functions that it calls, and whether it calls by address."""
     text = subprocess.run([objdump, "-d", "--no-show-raw-insn", program], capture_output=True, text=True, check=True)
-    functions, here = {}, None
-    for line in text.stdout.splitlines():
+    lines = text.stdout.splitlines()
+    # Numbers between the functions: a Cortex-M0+ moves its stack by them when it is much.
+    words = {int(word[1], 16): int(word[2], 16) for line in lines if (word := WORD.match(line))}
+    functions, here, loaded = {}, None, {}
+    for line in lines:
         if begin := re.match(r"[0-9a-f]+ <(.*)>:$", line):
             here = functions.setdefault(begin[1], {"frame": 0, "calls": set(), "by_address": []})
-            name = begin[1]
+            name, loaded = begin[1], {}
             continue
         instruction = re.match(r"\s*[0-9a-f]+:\s+([a-z0-9.]+)\s*(.*)", line)
         if not instruction or here is None:
             continue
         operation, operands = instruction[1], instruction[2]
+        if literal := re.match(r"(r\d+), \[pc.*\(([0-9a-f]+)", operands):
+            loaded[literal[1]] = words.get(int(literal[2], 16))
+        if operation.startswith("add") and (moved := re.match(r"sp, (?:sp, )?(r\d+)", operands)):
+            if loaded.get(moved[1]) is None:
+                raise SystemExit(f"stack.py: the stack is moved by what is not known: {line.strip()}")
+            here["frame"] += (1 << 32) - loaded[moved[1]] if loaded[moved[1]] >> 31 else 0
         here["frame"] += reserves(operation, operands)
         target = re.search(r"<([^+>]*)>", operands)
         if re.match(r"b(l|[a-z]{2})?(\.[nw])?$|cbn?z$", operation) and target and target[1] != name:
