@@ -13,6 +13,10 @@ use clap::{ArgMatches, Args};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long there may be no verdict before the companion is left to think this program dead.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Judge pictures, a video or a camera: known, or never seen
 ///
@@ -116,7 +120,8 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
 fn companion(settings: &Settings) -> anyhow::Result<Option<Reporter>> {
     let Some(address) = &settings.uart else { return Ok(None) };
     let journal = settings.events.as_deref().map(|folder| Journal::open(&folder.join("companion.jsonl")));
-    Ok(Some(Reporter::start(address.clone(), Speed(settings.baud), journal.transpose()?)?))
+    let reporter = Reporter::start(address.clone(), Speed(settings.baud), journal.transpose()?, PATIENCE)?;
+    Ok(Some(reporter))
 }
 
 fn tell_of(reported: &Reported) {
