@@ -13,6 +13,7 @@ mod firmware;
 mod inspect;
 mod judge_pictures;
 mod link;
+mod man;
 mod model;
 mod run;
 mod run_display;
@@ -60,6 +61,7 @@ enum Command {
     Firmware(firmware::FirmwareArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 const AFTER_HELP: &str = "\
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Firmware(args) => firmware::run(&args),
         Command::Config(args) => config::run(args, own, file),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     };
     exit::code(result)
 }

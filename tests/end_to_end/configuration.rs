@@ -156,3 +156,21 @@ fn help_and_completions_are_there() {
         assert!(script.code == 0 && script.stdout.contains("calibrate"), "{shell}");
     }
 }
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man");
+    let secret = [("ANCHORWATCH_SOURCE", "rtsp://user:password@camera")];
+    let ended = run(&Setting { file: None, environment: &secret }, &["man", text(&pages)]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap();
+    let main = page("anchorwatch.1");
+    for part in ["anchorwatch\\-run(1)", "Exit codes", "\\-\\-config"] {
+        assert!(main.contains(part), "{part}: {main}");
+    }
+    let run = page("anchorwatch-run.1");
+    assert!(run.contains("\\-\\-raise") && run.contains("ANCHORWATCH_RAISE"), "{run}");
+    // What is set where the pages are made is nobody's business.
+    assert!(!run.contains("password"), "{run}");
+}
