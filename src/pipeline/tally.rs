@@ -23,6 +23,12 @@ pub struct Tally {
     pub first_skipped: Option<Skipped>,
     /// Frames of a live source that came while the one before was being judged.
     pub dropped: u64,
+    /// Unknown regions that are background: always there.
+    pub background: u64,
+    /// Frames that came when it is not watched, by the schedule.
+    pub unwatched: u64,
+    /// How often a live source was lost.
+    pub losses: u64,
     /// Events: unknown pictures, or times that something unknown came into view.
     pub events: u64,
 }
@@ -39,6 +45,9 @@ impl Tally {
             skipped: 0,
             first_skipped: None,
             dropped: 0,
+            losses: 0,
+            background: 0,
+            unwatched: 0,
             events: 0,
         }
     }
@@ -58,7 +67,11 @@ impl Tally {
         self.frames as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
-    pub(super) fn judged(&mut self, verdict: &Verdict) {
+    pub(super) fn judged(&mut self, verdict: &Verdict, background: bool) {
+        if background {
+            self.background += 1;
+            return;
+        }
         let counts = if verdict.is_unknown() { &mut self.unknown } else { &mut self.known };
         match verdict.class.and_then(|class| counts.get_mut(class)) {
             Some(count) => *count += 1,
