@@ -127,8 +127,11 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         }
         if matches!(happening, Happening::Round) {
             systemd.alive(|| {
+                let age = tally.last_frame.map_or("no frame yet".to_string(), |last| {
+                    format!("the last frame is {:.1} s old", last.age().as_secs_f64())
+                });
                 format!(
-                    "{:.1} frames/s, {} events, camera lost {} times",
+                    "{:.1} frames/s, {age}, {} events, camera lost {} times",
                     tally.frames_per_second(),
                     tally.events,
                     tally.losses

@@ -10,7 +10,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Programs that may be connected at once.
 const MOST_PROGRAMS: usize = 16;
@@ -18,6 +19,8 @@ const MOST_PROGRAMS: usize = 16;
 const MOST_LINES: usize = 256;
 /// How long a program may take nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last lines may take at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Sends lines to whoever listens.
 #[derive(Debug)]
@@ -27,10 +30,16 @@ pub struct Stream {
 }
 
 #[derive(Debug, Default)]
-struct Programs(Mutex<Vec<SyncSender<Arc<str>>>>);
+struct Programs(Mutex<Vec<Program>>);
+
+#[derive(Debug)]
+struct Program {
+    lines: SyncSender<Arc<str>>,
+    thread: JoinHandle<()>,
+}
 
 impl Programs {
-    fn lock(&self) -> MutexGuard<'_, Vec<SyncSender<Arc<str>>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Program>> {
         // Nobody leaves the list half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,7 +70,7 @@ impl Stream {
             return;
         }
         let line: Arc<str> = format!("{line}\n").into();
-        programs.retain(|program| match program.try_send(line.clone()) {
+        programs.retain(|program| match program.lines.try_send(line.clone()) {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
                 log::warn!("stream: a program that does not read was disconnected");
@@ -74,9 +83,14 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // The threads end with the program; what is in the queues is still written while it lives.
+        // Whoever still finds it finds nobody.
         let _ = std::fs::remove_file(&self.path);
-        self.programs.lock().clear();
+        let threads: Vec<_> = self.programs.lock().drain(..).map(|program| program.thread).collect();
+        // What is in the queues is still written, but not for ever.
+        let until = Instant::now() + LAST_WORDS;
+        while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -89,10 +103,10 @@ fn accept(listener: &UnixListener, programs: &Programs) {
                 return Err(io::Error::other("a program too many was turned away"));
             }
             let (sender, receiver) = sync_channel(MOST_LINES);
-            std::thread::Builder::new()
+            let thread = std::thread::Builder::new()
                 .name("stream to".to_string())
                 .spawn(move || write_all(stream, &receiver))?;
-            list.push(sender);
+            list.push(Program { lines: sender, thread });
             Ok(())
         });
         if let Err(error) = added {

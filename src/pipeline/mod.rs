@@ -193,6 +193,7 @@ impl<'a> Run<'a> {
             let next = capture.next(TICK);
             let health = capture.health();
             (self.tally.dropped, self.tally.losses) = (health.dropped, health.losses);
+            self.tally.last_frame = health.last_frame;
             for skipped in capture.take_skipped() {
                 self.skip(&skipped, show)?;
             }

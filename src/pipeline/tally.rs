@@ -1,6 +1,6 @@
 //! What a run has seen, in numbers.
 
-use crate::capture::Skipped;
+use crate::capture::{Moment, Skipped};
 use anchorwatch_core::Verdict;
 use std::time::Instant;
 
@@ -27,6 +27,8 @@ pub struct Tally {
     pub background: u64,
     /// Frames that came when it is not watched, by the schedule.
     pub unwatched: u64,
+    /// When the newest frame was taken.
+    pub last_frame: Option<Moment>,
     /// How often a live source was lost.
     pub losses: u64,
     /// Events: unknown pictures, or times that something unknown came into view.
@@ -46,6 +48,7 @@ impl Tally {
             first_skipped: None,
             dropped: 0,
             losses: 0,
+            last_frame: None,
             background: 0,
             unwatched: 0,
             events: 0,

@@ -359,7 +359,7 @@ mod tests {
         let visit = [[11.0; 5].as_slice(), &[1.0; 5]].concat();
         assert_eq!(starts(&mut watch, 0, &visit, HERE), [2]);
         // The last unknown frame was at 4 s: nothing before 24 s.
-        assert_eq!(starts(&mut watch, 10, &visit, HERE), []);
+        assert!(starts(&mut watch, 10, &visit, HERE).is_empty());
         assert_eq!(starts(&mut watch, 20, &[11.0; 10], HERE), [24]);
         // Other regions are not cooling.
         assert_eq!(starts(&mut watch, 30, &visit, Region { id: 2, ..HERE }), [32]);
@@ -372,7 +372,7 @@ mod tests {
         let gone: Vec<_> = (0..MOST_MISSED + 2).flat_map(|_| watch.end_frame()).collect();
         assert_eq!((gone.len(), gone[0].unknown_frames), (1, 3));
         let again = Region { id: 7, x: 4, ..HERE };
-        assert_eq!(starts(&mut watch, 30, &[11.0; 5], again), []);
+        assert!(starts(&mut watch, 30, &[11.0; 5], again).is_empty());
         let elsewhere = Region { id: 8, x: 20, y: 20, ..HERE };
         assert_eq!(starts(&mut watch, 30, &[11.0; 5], elsewhere), [32]);
     }

@@ -17,7 +17,8 @@ x86_64)
     need qemu-system-x86 busybox-static xz-utils
     kernel=$(kernel amd64)
     prefix= busybox=$(command -v busybox)
-    qemu="qemu-system-x86_64 -M q35 -cpu max -smp 2" console=ttyS0
+    # On a busy machine the emulated timer is too late for the kernel's check of it, which is a panic.
+    qemu="qemu-system-x86_64 -M q35 -cpu max" console="ttyS0 no_timer_check"
     if [ -z "$program" ]; then
         cargo build --release --workspace >&2
         program=${CARGO_TARGET_DIR:-target}/release/anchorwatch
@@ -37,7 +38,7 @@ aarch64)
         dpkg -x "$boards_cache"/download/busybox-static*.deb "$boards_cache/busybox-arm64"
         rm -r "$boards_cache/download"
     fi
-    qemu="qemu-system-aarch64 -M virt -cpu cortex-a72 -smp 2" console=ttyAMA0
+    qemu="qemu-system-aarch64 -M virt -cpu cortex-a72" console=ttyAMA0
     ;;
 *)
     echo "usage: $0 [x86_64 | aarch64] [PROGRAM]" >&2
@@ -85,7 +86,7 @@ echo "CAMERAS"
 anchorwatch cameras | sed 's/^/cameras: /'
 
 # Everything is unknown: this is a test of the camera, not of the model.
-anchorwatch run --source /dev/video0 --threshold 0.000001 --frame-timeout 20 --region grid:2x1 \
+anchorwatch run --source /dev/video0 --threshold 0.000001 --frame-timeout 20 \
     --camera-control brightness=100 --events /tmp/events --annotate /tmp/drawn >/tmp/output 2>/tmp/errors &
 program=$!
 until_line "comes into view" /tmp/output
@@ -103,7 +104,7 @@ rmmod vivid
 camera input_types=3 ccs_cap_mode=0
 until_line "camera back" /tmp/output
 until_line '"phase":"camera-back"' /tmp/events/events.jsonl
-while [ "$(grep -c '"phase":"started"' /tmp/events/events.jsonl)" -lt 4 ]; do sleep 1; done
+while [ "$(grep -c '"phase":"started"' /tmp/events/events.jsonl)" -lt 2 ]; do sleep 1; done
 echo "BACK"
 
 kill -TERM $program
@@ -141,7 +142,7 @@ check "and its controls" "^cameras:     brightness +0 to 255, default 128"
 check "something unknown was seen" "^STARTED"
 check "the loss was noticed" "^LOST"
 check "a loss is an event with its reason" '^event: .*"phase":"camera-lost".*disconnected'
-check "both regions' events have ended with the camera, and again at the end" '^event: .*"phase":"finished"' 4
+check "what was in view has ended with the camera, and again at the end" '^event: .*"phase":"finished"' 2
 check "the camera came back with another format" '^event: .*"phase":"camera-back".*"format":"(1280×720|1920×1080) '
 check "and frames of it were judged" "^BACK"
 check "the program ended well" "^EXIT 0"

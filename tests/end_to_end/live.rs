@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A frame as ffmpeg writes it.
-fn ppm(colour: [u8; 3]) -> Vec<u8> {
+pub fn ppm(colour: [u8; 3]) -> Vec<u8> {
     ppm_of(64, 48, colour)
 }
 
@@ -24,7 +24,7 @@ fn ppm_of(width: usize, height: usize, colour: [u8; 3]) -> Vec<u8> {
 }
 
 /// Puts this shell script in the place of ffmpeg; `$run` counts its runs from 1. Returns the PATH.
-fn write_script(folder: &Path, script: &str) -> String {
+pub fn write_script(folder: &Path, script: &str) -> String {
     let program = folder.join("ffmpeg");
     let count = "run=$(($(cat count 2>/dev/null || echo 0) + 1))\necho $run >count\n";
     let place = text(folder);
