@@ -164,7 +164,7 @@ fn verification(results: &[GoldenResult]) -> String {
     for (number, result) in results.iter().enumerate() {
         let _ = write!(
             text,
-            "\n  {:>2}  {}  largest difference {:.6} (up to {:.6} is right), from f32 {:.6}{}{}",
+            "\n  {:>2}  {}  largest difference {:.1e} (up to {:.1e} is right), from f32 {:.1e}{}{}",
             number + 1,
             if result.passes() { "same     " } else { "DIFFERENT" },
             result.largest_difference,

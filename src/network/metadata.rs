@@ -248,8 +248,8 @@ pub struct Golden {
     pub png: String,
     /// N logits of the network in f32, as libtorch computed them.
     pub logits_f32: Vec<f32>,
-    /// N logits of the network in this file as exported (in a quantized file: QDQ computed in
-    /// float, see ONNX QuantizeLinear and DequantizeLinear).
+    /// N logits of this file's network as the engine computed them when the file was made. Where
+    /// every layer runs in integers, every device gives these very bits.
     pub logits: Vec<f32>,
 }
 

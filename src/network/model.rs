@@ -153,6 +153,11 @@ impl Model {
         &self.layers
     }
 
+    /// Whether every layer runs in integers: the logits then have the same bits on every processor.
+    pub fn all_integer(&self) -> bool {
+        self.all_integer
+    }
+
     /// How long each of the first [`layers`](Self::layers) takes on a picture of H×W×C bytes, those
     /// that run in integers: the least of so many runs. What tract runs is not in it.
     ///

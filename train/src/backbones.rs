@@ -36,12 +36,18 @@ impl Backbone {
     }
 }
 
+/// The share of its channels that a network keeps, in eights: whole SIMD registers on every board.
+fn scaled(channels: i64, width: f64) -> i64 {
+    ((channels as f64 * width / 8.0).round() as i64 * 8).max(8)
+}
+
 /// The authors' nine-convolution encoder and linear classifier (paper, section 4.1; the variable
 /// names are those of their published checkpoints). Strides of 2 at convolutions 3, 6 and 9.
-pub fn cac9(input: [i64; 3], logits: i64, activation: Activation) -> Architecture {
-    let widths = [64, 64, 128, 128, 128, 128, 128, 128, 128];
+/// `width` is the share of the channels to have; the paper's is 1.
+pub fn cac9(input: [i64; 3], logits: i64, activation: Activation, width: f64) -> Architecture {
+    let widths = [64, 64, 128, 128, 128, 128, 128, 128, 128].map(|channels| scaled(channels, width));
     let mut layers = vec![Layer::Input];
-    let [mut channels, mut height, mut width] = input;
+    let [mut channels, mut rows, mut columns] = input;
     for (index, outputs) in widths.into_iter().enumerate() {
         let stride = if index % 3 == 2 { 2 } else { 1 };
         let number = index + 1;
@@ -58,13 +64,13 @@ pub fn cac9(input: [i64; 3], logits: i64, activation: Activation) -> Architectur
         layers.push(Layer::BatchNorm { name: format!("encoder.bn{number}"), channels: outputs, eps: 1e-5 });
         layers.push(Layer::Activation(activation));
         channels = outputs;
-        height = (height - 1) / stride + 1;
-        width = (width - 1) / stride + 1;
+        rows = (rows - 1) / stride + 1;
+        columns = (columns - 1) / stride + 1;
     }
     layers.push(Layer::Flatten);
     layers.push(Layer::Dense {
         name: "classify".to_string(),
-        inputs: channels * height * width,
+        inputs: channels * rows * columns,
         outputs: logits,
         bias: true,
     });
@@ -72,15 +78,29 @@ pub fn cac9(input: [i64; 3], logits: i64, activation: Activation) -> Architectur
 }
 
 /// A network for microcontrollers: one 3×3 convolution, then depthwise-separable ones. At inputs
-/// of 64 pixels and more the first convolution already halves the picture.
-pub fn tiny(input: [i64; 3], logits: i64) -> Architecture {
-    let [channels, height, width] = input;
-    let first_stride = if height.min(width) >= 64 { 2 } else { 1 };
+/// of 64 pixels and more the first convolution already halves the picture. `width` is the share of
+/// the channels to have.
+pub fn tiny(input: [i64; 3], logits: i64, width: f64) -> Architecture {
+    let [channels, rows, columns] = input;
+    let first_stride = if rows.min(columns) >= 64 { 2 } else { 1 };
+    let stem = scaled(16, width);
     let mut layers = vec![Layer::Input];
-    convolution(&mut layers, "stem", channels, 16, 3, first_stride, [1, 1], 1, Some(Activation::Relu), 1e-5);
+    convolution(
+        &mut layers,
+        "stem",
+        channels,
+        stem,
+        3,
+        first_stride,
+        [1, 1],
+        1,
+        Some(Activation::Relu),
+        1e-5,
+    );
     let blocks =
         [(16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1)];
     for (number, (inputs, outputs, stride)) in blocks.into_iter().enumerate() {
+        let (inputs, outputs) = (scaled(inputs, width), scaled(outputs, width));
         let depthwise = format!("block{number}.depthwise");
         convolution(
             &mut layers,
@@ -99,7 +119,12 @@ pub fn tiny(input: [i64; 3], logits: i64) -> Architecture {
     }
     layers.push(Layer::GlobalAveragePool);
     layers.push(Layer::Flatten);
-    layers.push(Layer::Dense { name: "classify".to_string(), inputs: 128, outputs: logits, bias: true });
+    layers.push(Layer::Dense {
+        name: "classify".to_string(),
+        inputs: scaled(128, width),
+        outputs: logits,
+        bias: true,
+    });
     Architecture { name: "tiny".to_string(), input, logits, layers }
 }
 
@@ -219,16 +244,28 @@ mod tests {
     #[test]
     fn parameter_counts_are_the_published_ones() {
         // The authors' checkpoint: 64·27 + 64·576 + 128·576 + 6·128·1152 + BN 2·(2·64 + 7·128) + 2048·6 + 6
-        let cac9 = cac9([3, 32, 32], 6, Activation::LeakyRelu(0.2));
+        let cac9 = cac9([3, 32, 32], 6, Activation::LeakyRelu(0.2), 1.0);
         assert_eq!(
             Variables::initialise(&cac9, 1).parameters(),
             1_728 + 36_864 + 73_728 + 884_736 + 2_048 + 12_294
         );
-        let tiny = tiny([3, 32, 32], 10);
+        let tiny = tiny([3, 32, 32], 10, 1.0);
         assert!(Variables::initialise(&tiny, 1).parameters() <= 100_000);
         // 4 652 008 parameters with the 1000-class head, as published for EfficientNet-Lite0.
         let lite0 = efficientnet_lite0([3, 224, 224], 1000);
         assert_eq!(Variables::initialise(&lite0, 1).parameters(), 4_652_008);
+    }
+
+    #[test]
+    fn a_narrow_network_has_whole_eights_of_channels() {
+        assert_eq!([0.01, 0.3, 0.5, 1.0, 1.5].map(|width| scaled(64, width)), [8, 16, 32, 64, 96]);
+        let half = cac9([1, 28, 28], 6, Activation::Relu, 0.5);
+        assert_eq!(
+            Variables::initialise(&half, 1).parameters(),
+            32 * 9 + 32 * 288 + 64 * 288 + 6 * 64 * 576 + 2 * (2 * 32 + 7 * 64) + 64 * 16 * 6 + 6
+        );
+        let narrow = Variables::initialise(&tiny([3, 32, 32], 10, 0.5), 1).parameters();
+        assert!(narrow < Variables::initialise(&tiny([3, 32, 32], 10, 1.0), 1).parameters() / 3);
     }
 
     #[test]

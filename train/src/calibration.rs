@@ -30,14 +30,17 @@ pub fn anchors(count: usize) -> Vec<Vec<f32>> {
 }
 
 /// The class centres: the mean logits of each class's correctly classified pictures (paper, section
-/// 3.3). A picture is correctly classified when its own anchor is the nearest, that is, when its own
-/// logit is the largest. Classes without such a picture keep their anchor and are listed.
-pub fn class_centres(logits: &Logits, classes: &[usize]) -> (Vec<Vec<f32>>, Vec<usize>) {
-    let mut centres = anchors(logits.width);
-    let mut sums = vec![vec![0f64; logits.width]; logits.width];
-    let mut counts = vec![0usize; logits.width];
+/// 3.3). A picture is correctly classified when its own anchor is the nearest. Classes without such a
+/// picture keep their anchor and are listed.
+pub fn class_centres(
+    logits: &Logits,
+    classes: &[usize],
+    anchors: Vec<Vec<f32>>,
+) -> (Vec<Vec<f32>>, Vec<usize>) {
+    let mut sums = vec![vec![0f64; logits.width]; anchors.len()];
+    let mut counts = vec![0usize; anchors.len()];
     for (row, &class) in logits.rows().zip(classes) {
-        if nearest_anchor(row) == Some(class) {
+        if nearest_anchor(row, &anchors) == Some(class) {
             counts[class] += 1;
             for (sum, &logit) in sums[class].iter_mut().zip(row) {
                 *sum += f64::from(logit);
@@ -45,6 +48,7 @@ pub fn class_centres(logits: &Logits, classes: &[usize]) -> (Vec<Vec<f32>>, Vec<
         }
     }
     let mut without = Vec::new();
+    let mut centres = anchors;
     for (class, centre) in centres.iter_mut().enumerate() {
         match counts[class] {
             0 => without.push(class),
@@ -58,12 +62,19 @@ pub fn class_centres(logits: &Logits, classes: &[usize]) -> (Vec<Vec<f32>>, Vec<
     (centres, without)
 }
 
-/// The largest logit's index; none if a logit is not finite.
-fn nearest_anchor(logits: &[f32]) -> Option<usize> {
+/// The nearest anchor's index; none if a logit is not finite.
+fn nearest_anchor(logits: &[f32], anchors: &[Vec<f32>]) -> Option<usize> {
     if !logits.iter().all(|logit| logit.is_finite()) {
         return None;
     }
-    (0..logits.len()).max_by(|&one, &other| logits[one].total_cmp(&logits[other]))
+    let distance = |anchor: &Vec<f32>| {
+        logits
+            .iter()
+            .zip(anchor)
+            .map(|(&one, &other)| (f64::from(one) - f64::from(other)).powi(2))
+            .sum::<f64>()
+    };
+    (0..anchors.len()).min_by(|&one, &other| distance(&anchors[one]).total_cmp(&distance(&anchors[other])))
 }
 
 /// The verdict on each row; only class and score are of use before there is a threshold.
@@ -141,7 +152,7 @@ mod tests {
     #[test]
     fn centres_are_means_of_the_correctly_classified_only() {
         let rows = logits(&[[8.0, 0.0], [10.0, 2.0], [1.0, 5.0], [f32::NAN, 0.0], [3.0, 2.0]]);
-        let (centres, without) = class_centres(&rows, &[0, 0, 0, 0, 1]);
+        let (centres, without) = class_centres(&rows, &[0, 0, 0, 0, 1], anchors(2));
         assert_eq!(centres, [[9.0, 1.0], [0.0, 10.0]]);
         assert_eq!(without, [1]);
     }

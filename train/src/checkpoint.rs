@@ -128,7 +128,7 @@ mod tests {
     fn what_is_saved_comes_back_and_damage_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CHECKPOINT);
-        let architecture = backbones::tiny([3, 8, 8], 2);
+        let architecture = backbones::tiny([3, 8, 8], 2, 1.0);
         let saved = Variables::initialise(&architecture, 1);
         let mut sgd = Sgd::new(0.9, 0.0, "none", 1.0);
         sgd.restore(BTreeMap::from([("classify.weight".to_string(), saved.get("classify.weight") * 2.0)]));

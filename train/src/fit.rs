@@ -1,28 +1,23 @@
 //! `anchorwatch-train fit`: from a folder of pictures to the two model files.
 
 use crate::activation_ranges::RangeMethod;
-use crate::architecture::{Activation, Architecture};
-use crate::augment::Augment;
-use crate::backbones::{self, Backbone};
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
+use crate::data_set::{DataSet, Selection};
 use crate::deploy::{Deployment, F32_FILE, INT8_FILE, print_reports};
 use crate::interrupt::{Interrupt, Interrupted};
-use crate::picture_folder::{PictureFolder, file_name, unknown_pictures};
+use crate::options::TrainingOptions;
+use crate::picture_folder::file_name;
 use crate::pictures::Pictures;
-use crate::pretrained;
 use crate::provenance::provenance;
-use crate::recipe::{Recipe, digest};
+use crate::recipe::Recipe;
 use crate::training::{Ending, Training};
 use crate::variables::Variables;
-use anchorwatch::network::metadata::{Colour, InputSpec, Provenance, ResizeRule};
-use anyhow::{Context, Result, bail, ensure};
+use anchorwatch::network::metadata::Provenance;
+use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 
 /// Training pictures of each class that its centre is computed from, at most.
 const CENTRE_PICTURES: usize = 1000;
-
-/// Names of unreadable files that are printed; of more, only the count.
-const NAMED_FILES: usize = 10;
 
 /// Train a network on a folder of pictures and write model.onnx (int8) and model.f32.onnx
 ///
@@ -51,46 +46,9 @@ pub struct FitArgs {
     #[arg(long, conflicts_with = "resume")]
     overwrite: bool,
 
-    /// The network
-    #[arg(long, value_enum, default_value = "cac9", help_heading = "Network")]
-    backbone: Backbone,
-    /// The non-linearity of cac9; the paper's is leaky-relu
-    #[arg(long, value_enum, help_heading = "Network")]
-    activation: Option<ActivationChoice>,
-    /// Side of the square input in pixels [default: 32; efficientnet-lite0: 128]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512), help_heading = "Network")]
-    size: Option<u32>,
-    /// Use brightness only, one channel
-    #[arg(long, help_heading = "Network")]
-    grey: bool,
-    /// How a picture of another shape becomes square
-    #[arg(long, value_enum, default_value = "stretch", help_heading = "Network")]
-    resize: ResizeChoice,
+    #[command(flatten)]
+    options: TrainingOptions,
 
-    /// Passes over the training pictures, 1.5 is possible [default: cac9 8, tiny 30, efficientnet-lite0 15]
-    #[arg(long, help_heading = "Training")]
-    epochs: Option<f64>,
-    /// Pictures a step [default: 128; efficientnet-lite0: 32]
-    #[arg(long, help_heading = "Training")]
-    batch: Option<usize>,
-    /// Highest learning rate of the one-cycle schedule [default depends on the network]
-    #[arg(long, help_heading = "Training")]
-    learning_rate: Option<f64>,
-    /// Weight decay [default depends on the network]
-    #[arg(long, help_heading = "Training")]
-    weight_decay: Option<f64>,
-    /// How much pictures are varied [default: light; efficientnet-lite0: standard]
-    #[arg(long, value_enum, help_heading = "Training")]
-    augment: Option<Augment>,
-    /// Mirror pictures at random; this is the default
-    #[arg(long, overrides_with = "no_flip", help_heading = "Training")]
-    flip: bool,
-    /// Never mirror pictures: for digits, letters, signs
-    #[arg(long, help_heading = "Training")]
-    no_flip: bool,
-    /// Share of each class's pictures to hold out where the data has no val or test level
-    #[arg(long, default_value_t = 0.15, value_name = "SHARE", help_heading = "Training")]
-    hold_out: f64,
     /// Share of known pictures that the threshold accepts (true-positive rate)
     #[arg(long, default_value_t = 0.95, help_heading = "Training")]
     tpr: f64,
@@ -98,16 +56,6 @@ pub struct FitArgs {
     /// percentile:SHARE (without the outermost values)
     #[arg(long, default_value = "mse", value_name = "METHOD", help_heading = "Training")]
     ranges: RangeMethod,
-    /// Of every random choice; the same seed and --threads give the same model
-    #[arg(long, default_value_t = 1, help_heading = "Training")]
-    seed: u64,
-    /// Threads [default: one a core]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Training")]
-    threads: Option<u16>,
-    /// Epochs between checkpoints
-    #[arg(long, default_value_t = 1.0, value_name = "EPOCHS", help_heading = "Training")]
-    checkpoint_every: f64,
-
     /// The model's name [default: that of the data folder and the network]
     #[arg(long, help_heading = "What the model file says of itself")]
     name: Option<String>,
@@ -119,91 +67,33 @@ pub struct FitArgs {
     data_note: Option<String>,
 }
 
-/// See `--activation`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum ActivationChoice {
-    /// max(x, 0): the faster one on boards
-    Relu,
-    /// The paper's, slope 0.2
-    LeakyRelu,
-}
-
-/// See `--resize`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ResizeChoice {
-    /// The whole picture, its aspect ratio not kept
-    Stretch,
-    /// The largest centred square
-    CentreCrop,
-}
-
-impl ResizeChoice {
-    fn rule(self) -> ResizeRule {
-        match self {
-            ResizeChoice::Stretch => ResizeRule::Stretch,
-            ResizeChoice::CentreCrop => ResizeRule::CentreCrop,
-        }
-    }
-}
-
-/// What a backbone is trained with if nothing else is asked for.
-struct Defaults {
-    epochs: f64,
-    batch: usize,
-    learning_rate: f64,
-    backbone_rate: f64,
-    weight_decay: f64,
-    augment: Augment,
-}
-
-impl Defaults {
-    fn of(backbone: Backbone) -> Self {
-        let fresh = Self {
-            epochs: 8.0,
-            batch: 128,
-            learning_rate: 0.05,
-            backbone_rate: 1.0,
-            weight_decay: 5e-4,
-            augment: Augment::Light,
-        };
-        match backbone {
-            Backbone::Cac9 => fresh,
-            Backbone::Tiny => Self { epochs: 30.0, learning_rate: 0.1, ..fresh },
-            Backbone::EfficientnetLite0 => Self {
-                epochs: 15.0,
-                batch: 32,
-                learning_rate: 0.02,
-                backbone_rate: 0.5,
-                weight_decay: 1e-4,
-                augment: Augment::Standard,
-            },
-        }
-    }
-}
-
-/// Everything that is needed of the pictures.
-struct Data {
-    listing: PictureFolder,
-    train: Pictures,
-    held_out: Pictures,
-    unknown: Option<Pictures>,
-}
-
 /// Runs the command.
 pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
-    args.check()?;
+    let options = &args.options;
+    options.check()?;
+    ensure!(args.tpr > 0.0 && args.tpr <= 1.0, "--tpr is a share, above 0 and up to 1");
     let checkpoint = prepare_output(&args.out, args.resume, args.overwrite)?;
-    let threads = args.threads();
+    let threads = options.threads();
     tch::set_num_threads(threads as i32);
-    let mut input = args.input();
-    let data = args.read_data(&input, threads, interrupt)?;
-    (input.mean, input.std) = normalisation(args.backbone, &data.train);
-    let recipe = args.recipe(&data, input, threads);
-    let architecture = args.architecture(&recipe.input, recipe.known.len());
-    let mut variables = Variables::initialise(&architecture, args.seed);
-    if args.backbone == Backbone::EfficientnetLite0 && !args.resume {
-        pretrained::load_efficientnet_lite0(&mut variables)?;
-    }
+    let data = DataSet::read(
+        &Selection {
+            data: &args.data,
+            known: &args.known,
+            unknown: args.unknown.as_deref(),
+            hold_out: options.hold_out,
+            seed: options.seed,
+        },
+        &options.input(),
+        threads,
+        interrupt,
+    )?;
+    let recipe = options.recipe(data.classes.clone(), &data.train, options.seed);
+    let architecture = options.architecture(&recipe.input, recipe.known.len());
+    let variables = if args.resume {
+        Variables::initialise(&architecture, options.seed)
+    } else {
+        options.start(&architecture, options.seed)?
+    };
     eprintln!(
         "{} with {} parameters, {} classes, {} training pictures, {} held out, {} unknown",
         architecture.name,
@@ -215,7 +105,7 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
     );
 
     let mut training = Training::new(&architecture, &recipe, &data.train, checkpoint.clone(), variables);
-    training.checkpoint_every = args.checkpoint_every;
+    training.checkpoint_every = options.checkpoint_every;
     if args.resume {
         training.resume(Checkpoint::load(&checkpoint)?)?;
         eprintln!("resuming after step {} of {}", training.step(), recipe.steps(data.train.len()));
@@ -238,7 +128,7 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
         train: &data.train,
         centre_pictures: &centre_pictures,
         held_out: &data.held_out,
-        held_out_source: &data.listing.held_out_source,
+        held_out_source: &data.held_out_source,
         unknown: data.unknown.as_ref(),
         tpr: args.tpr,
         ranges: args.ranges,
@@ -254,115 +144,13 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
 }
 
 impl FitArgs {
-    /// What clap cannot check.
-    fn check(&self) -> Result<()> {
-        let positive = |name: &str, value: Option<f64>| match value {
-            Some(value) if !(value.is_finite() && value > 0.0) => bail!("--{name} must be above 0"),
-            _ => Ok(()),
-        };
-        positive("epochs", self.epochs)?;
-        positive("learning-rate", self.learning_rate)?;
-        positive("checkpoint-every", Some(self.checkpoint_every))?;
-        ensure!(self.batch.is_none_or(|batch| batch >= 2), "--batch must be 2 or more");
-        ensure!(self.tpr > 0.0 && self.tpr <= 1.0, "--tpr is a share, above 0 and up to 1");
-        ensure!((0.0..1.0).contains(&self.hold_out), "--hold-out is a share, from 0 to below 1");
-        ensure!(
-            self.weight_decay.is_none_or(|decay| decay.is_finite() && decay >= 0.0),
-            "--weight-decay must be 0 or more"
-        );
-        ensure!(
-            self.activation.is_none() || self.backbone == Backbone::Cac9,
-            "--activation is for cac9 only: {} has its own",
-            self.backbone.name()
-        );
-        ensure!(
-            !(self.grey && self.backbone == Backbone::EfficientnetLite0),
-            "efficientnet-lite0's pretrained weights are for colour pictures: leave --grey out, or take cac9 or tiny"
-        );
-        Ok(())
-    }
-
-    fn threads(&self) -> usize {
-        self.threads.map_or_else(default_threads, usize::from)
-    }
-
-    /// Mean and standard deviation are not known yet.
-    fn input(&self) -> InputSpec {
-        let size = self.size.unwrap_or(self.backbone.default_size());
-        let colour = if self.grey { Colour::Grey } else { Colour::Rgb };
-        InputSpec { width: size, height: size, colour, resize: self.resize.rule(), mean: vec![], std: vec![] }
-    }
-
-    fn read_data(&self, input: &InputSpec, threads: usize, interrupt: &Interrupt) -> Result<Data> {
-        let listing = PictureFolder::list(&self.data, &self.known, self.hold_out, self.seed)?;
-        for warning in &listing.warnings {
-            log::warn!("{warning}");
-        }
-        let unknown = match &self.unknown {
-            Some(argument) => unknown_pictures(argument, &self.data, &listing)?,
-            None => listing.others.clone(),
-        };
-        let unknown: Vec<_> = unknown.into_iter().map(|path| (path, 0)).collect();
-        let read = |files: &[(PathBuf, usize)], what: &str| {
-            let pictures = Pictures::decode(files, input, threads, what, interrupt)?;
-            report_skipped(&pictures.skipped, what);
-            Ok::<_, anyhow::Error>(pictures)
-        };
-        let train = read(&listing.train, "training pictures")?;
-        let held_out = read(&listing.held_out, "held-out pictures")?;
-        let unknown = if unknown.is_empty() { None } else { Some(read(&unknown, "unknown pictures")?) };
-        for (name, count) in listing.classes.iter().zip(train.counts(listing.classes.len())) {
-            ensure!(count > 0, "none of the training pictures of class '{name}' can be read");
-        }
-        if held_out.is_empty() {
-            log::warn!(
-                "there are no held-out pictures: the threshold comes from the training pictures, and will be too strict"
-            );
-        }
-        Ok(Data { listing, train, held_out, unknown: unknown.filter(|pictures| !pictures.is_empty()) })
-    }
-
-    fn recipe(&self, data: &Data, input: InputSpec, threads: usize) -> Recipe {
-        let defaults = Defaults::of(self.backbone);
-        Recipe {
-            backbone: self.backbone.name().to_string(),
-            activation: (self.backbone == Backbone::Cac9).then(|| format!("{:?}", self.cac9_activation())),
-            input,
-            known: data.listing.classes.clone(),
-            pictures: digest(&data.train),
-            epochs: self.epochs.unwrap_or(defaults.epochs),
-            batch: self.batch.unwrap_or(defaults.batch),
-            learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
-            backbone_rate: defaults.backbone_rate,
-            weight_decay: self.weight_decay.unwrap_or(defaults.weight_decay),
-            augment: self.augment.unwrap_or(defaults.augment),
-            flip: !self.no_flip,
-            seed: self.seed,
-            threads,
-        }
-    }
-
-    fn cac9_activation(&self) -> Activation {
-        match self.activation {
-            Some(ActivationChoice::LeakyRelu) => Activation::LeakyRelu(backbones::LEAKY_SLOPE),
-            Some(ActivationChoice::Relu) | None => Activation::Relu,
-        }
-    }
-
-    fn architecture(&self, input: &InputSpec, classes: usize) -> Architecture {
-        let shape = [input.channels() as i64, i64::from(input.height), i64::from(input.width)];
-        match self.backbone {
-            Backbone::Cac9 => backbones::cac9(shape, classes as i64, self.cac9_activation()),
-            Backbone::Tiny => backbones::tiny(shape, classes as i64),
-            Backbone::EfficientnetLite0 => backbones::efficientnet_lite0(shape, classes as i64),
-        }
-    }
-
     fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| format!("{} {}", file_name(&self.data), self.backbone.name()))
+        self.name
+            .clone()
+            .unwrap_or_else(|| format!("{} {}", file_name(&self.data), self.options.backbone.name()))
     }
 
-    fn provenance(&self, recipe: &Recipe, data: &Data) -> Result<Provenance> {
+    fn provenance(&self, recipe: &Recipe, data: &DataSet) -> Result<Provenance> {
         Ok(Provenance {
             backbone: recipe.backbone.clone(),
             seed: recipe.seed,
@@ -373,11 +161,6 @@ impl FitArgs {
             ..provenance()?
         })
     }
-}
-
-/// One a core.
-pub fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Makes the output folder, sees that it can be written to before hours are spent, and that nothing
@@ -417,30 +200,4 @@ pub fn refuse_to_replace(folder: &Path) -> Result<()> {
         ensure!(!path.exists(), "'{}' is there already: --overwrite replaces it", path.display());
     }
     Ok(())
-}
-
-/// Counts and names the files that could not be used.
-pub fn report_skipped(skipped: &[String], what: &str) {
-    if skipped.is_empty() {
-        return;
-    }
-    log::warn!("{} of the {what} were skipped:", skipped.len());
-    for reason in skipped.iter().take(NAMED_FILES) {
-        log::warn!("  {reason}");
-    }
-    if skipped.len() > NAMED_FILES {
-        log::warn!("  and {} more", skipped.len() - NAMED_FILES);
-    }
-}
-
-/// Mean and standard deviation of each channel: those of the pretrained weights, or of the pictures.
-fn normalisation(backbone: Backbone, pictures: &Pictures) -> (Vec<f32>, Vec<f32>) {
-    if backbone == Backbone::EfficientnetLite0 {
-        let (mean, std) = pretrained::EFFICIENTNET_LITE0_NORMALISATION;
-        return (mean.to_vec(), std.to_vec());
-    }
-    let (mean, std) = pictures.statistics();
-    // Four digits, as people write them; a constant channel must not divide by nothing.
-    let round = |value: f32| (value * 1e4).round() / 1e4;
-    (mean.into_iter().map(round).collect(), std.into_iter().map(|std| round(std).max(0.01)).collect())
 }

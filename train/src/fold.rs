@@ -186,11 +186,11 @@ mod tests {
     #[test]
     fn folding_changes_nothing_in_any_backbone() {
         for activation in [Activation::LeakyRelu(0.2), Activation::Relu] {
-            assert_folding_changes_nothing(&backbones::cac9([3, 32, 32], 6, activation), 1);
+            assert_folding_changes_nothing(&backbones::cac9([3, 32, 32], 6, activation, 1.0), 1);
         }
-        assert_folding_changes_nothing(&backbones::cac9([1, 28, 28], 6, Activation::Relu), 2);
-        assert_folding_changes_nothing(&backbones::tiny([3, 32, 32], 10), 3);
-        assert_folding_changes_nothing(&backbones::tiny([3, 64, 64], 10), 4);
+        assert_folding_changes_nothing(&backbones::cac9([1, 28, 28], 6, Activation::Relu, 1.0), 2);
+        assert_folding_changes_nothing(&backbones::tiny([3, 32, 32], 10, 1.0), 3);
+        assert_folding_changes_nothing(&backbones::tiny([3, 64, 64], 10, 1.0), 4);
         assert_folding_changes_nothing(&backbones::efficientnet_lite0([3, 64, 64], 20), 5);
     }
 

@@ -2,9 +2,11 @@
 
 use crate::activation_ranges::RangeMethod;
 use crate::backbones;
+use crate::data_set::report_skipped;
 use crate::deploy::{Deployment, F32_FILE, INT8_FILE, print_reports};
-use crate::fit::{default_threads, refuse_to_replace, report_skipped, writable_folder};
+use crate::fit::{refuse_to_replace, writable_folder};
 use crate::interrupt::Interrupt;
+use crate::options::default_threads;
 use crate::picture_folder::{Labelled, Levels, class_folders, file_name};
 use crate::pictures::Pictures;
 use crate::provenance::provenance;
@@ -119,7 +121,7 @@ pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
 
     let side = i64::from(shape.side);
     let activation = crate::architecture::Activation::LeakyRelu(backbones::LEAKY_SLOPE);
-    let architecture = backbones::cac9([shape.channels, side, side], shape.logits as i64, activation);
+    let architecture = backbones::cac9([shape.channels, side, side], shape.logits as i64, activation, 1.0);
     let mut variables = Variables::initialise(&architecture, 0);
     variables.assign(&values, None)?;
     let centre_pictures: Vec<usize> = (0..train.len()).collect();

@@ -1,6 +1,41 @@
-//! The Class Anchor Clustering loss (paper, section 3.2).
+//! What a training makes small: the Class Anchor Clustering loss (paper, section 3.2), the same with
+//! anchors that are learned too, and the cross-entropy that it is compared with.
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
+
+/// Which loss, as on the command line.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Class Anchor Clustering: anchors α·e_j that stay where they are (the paper's)
+    #[default]
+    Cac,
+    /// The same, with anchors that start there and are learned
+    CacLearnt,
+    /// Softmax cross-entropy: what everybody else trains; for comparison
+    CrossEntropy,
+}
+
+impl Loss {
+    /// The name on the command line and in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Loss::Cac => "cac",
+            Loss::CacLearnt => "cac-learnt",
+            Loss::CrossEntropy => "cross-entropy",
+        }
+    }
+}
+
+/// Name of the variable that learned anchors are.
+pub const ANCHORS: &str = "anchors";
+
+/// The anchors α·e_j of so many classes, a row each.
+pub fn fixed_anchors(classes: i64) -> Tensor {
+    Tensor::eye(classes, (Kind::Float, Device::Cpu)) * ANCHOR_MAGNITUDE
+}
 
 /// α, the distance of each anchor from the origin of logit space (paper, section 4.1).
 pub const ANCHOR_MAGNITUDE: f64 = 10.0;

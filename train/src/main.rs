@@ -1,7 +1,7 @@
 //! Trains Class Anchor Clustering networks and exports them, quantized, for anchorwatch.
 //!
-//! The way of a training: [`fit`] reads the options, [`picture_folder`] lists the files, [`pictures`]
-//! decodes them, [`training`] trains an [`architecture`] of [`backbones`], [`deploy`] folds, quantizes,
+//! The way of a training: [`fit`] is the command, [`options`] say how, [`picture_folder`] lists the files,
+//! [`data_set`] decodes them, [`training`] trains an [`architecture`] of [`backbones`], [`deploy`] folds, quantizes,
 //! measures and writes the model files. [`import`] joins at the end of that way, with a published
 //! checkpoint.
 
@@ -11,6 +11,7 @@ mod augment;
 mod backbones;
 mod calibration;
 mod checkpoint;
+mod data_set;
 mod deploy;
 mod export;
 mod fit;
@@ -23,10 +24,12 @@ mod loss;
 mod memory_reuse;
 mod network;
 mod onnx_graph;
+mod options;
 mod picture_folder;
 mod pictures;
 mod pretrained;
 mod progress;
+mod protocol;
 mod provenance;
 mod quantize;
 mod quantized;
@@ -66,6 +69,7 @@ trained is saved; 130 interrupted twice, nothing more was saved.";
 enum Command {
     Fit(Box<fit::FitArgs>),
     Import(Box<import::ImportArgs>),
+    Protocol(Box<protocol::ProtocolArgs>),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
     let result = Interrupt::listen().and_then(|interrupt| match &cli.command {
         Command::Fit(args) => fit::run(args, &interrupt),
         Command::Import(args) => import::run(args, &interrupt),
+        Command::Protocol(args) => protocol::run(args, &interrupt),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

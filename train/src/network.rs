@@ -10,6 +10,16 @@ const BATCH_NORM_MOMENTUM: f64 = 0.1;
 /// Logits (B×N) of a batch of inputs (B×C×H×W, normalised). `training` uses the batch's own
 /// statistics, updates the running ones and drops out.
 pub fn forward(architecture: &Architecture, variables: &Variables, input: &Tensor, training: bool) -> Tensor {
+    features_and_logits(architecture, variables, input, training).1
+}
+
+/// What the last dense layer reads (B×F, the features) and what it gives (B×N, the logits).
+pub fn features_and_logits(
+    architecture: &Architecture,
+    variables: &Variables,
+    input: &Tensor,
+    training: bool,
+) -> (Tensor, Tensor) {
     let kept: Vec<usize> = architecture
         .layers
         .iter()
@@ -20,6 +30,7 @@ pub fn forward(architecture: &Architecture, variables: &Variables, input: &Tenso
         .collect();
     let mut shortcuts: Vec<Option<Tensor>> = architecture.layers.iter().map(|_| None).collect();
     let mut x = input.shallow_clone();
+    let mut features = x.shallow_clone();
     for (index, layer) in architecture.layers.iter().enumerate() {
         x = match layer {
             Layer::Input => x,
@@ -51,6 +62,7 @@ pub fn forward(architecture: &Architecture, variables: &Variables, input: &Tenso
             Layer::Flatten => x.flatten(1, -1),
             Layer::Dropout(probability) => x.dropout(*probability, training),
             Layer::Dense { name, bias, .. } => {
+                features = x.shallow_clone();
                 let weight = variables.get(&format!("{name}.weight"));
                 x.linear(weight, bias.then(|| variables.get(&format!("{name}.bias"))))
             }
@@ -59,7 +71,7 @@ pub fn forward(architecture: &Architecture, variables: &Variables, input: &Tenso
             shortcuts[index] = Some(x.shallow_clone());
         }
     }
-    x
+    (features, x)
 }
 
 /// Applies an activation. In place where autograd allows: batch normalisation, which always stands

@@ -1,6 +1,7 @@
 //! Everything that decides what a training gives: what a checkpoint must agree with to be resumed.
 
 use crate::augment::Augment;
+use crate::loss::Loss;
 use crate::pictures::Pictures;
 use anchorwatch::network::metadata::InputSpec;
 use anyhow::{Result, bail};
@@ -16,6 +17,9 @@ use sha2::{Digest, Sha256};
 pub struct Recipe {
     /// The backbone's name.
     pub backbone: String,
+    /// The share of its channels that it has.
+    #[serde(default = "whole")]
+    pub width: f64,
     /// Its activation, where there is a choice.
     pub activation: Option<String>,
     /// How a picture becomes the input.
@@ -24,6 +28,9 @@ pub struct Recipe {
     pub known: Vec<String>,
     /// SHA-256 of the training pictures, as they are in memory.
     pub pictures: String,
+    /// What is made small.
+    #[serde(default)]
+    pub loss: Loss,
     /// Passes over the training pictures; need not be whole.
     pub epochs: f64,
     /// Pictures a step.
@@ -42,6 +49,10 @@ pub struct Recipe {
     pub seed: u64,
     /// Sums are rounded differently by another number of threads.
     pub threads: usize,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// What a random choice is for: each has numbers of its own.
@@ -117,6 +128,7 @@ pub mod tests {
     pub fn recipe() -> Recipe {
         Recipe {
             backbone: "tiny".to_string(),
+            width: 1.0,
             activation: None,
             input: InputSpec {
                 width: 8,
@@ -128,6 +140,7 @@ pub mod tests {
             },
             known: vec!["dark".to_string(), "light".to_string()],
             pictures: String::new(),
+            loss: Loss::Cac,
             epochs: 3.0,
             batch: 8,
             learning_rate: 0.05,

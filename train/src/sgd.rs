@@ -3,6 +3,7 @@
 //! Not tch's own optimiser: that one cannot save its momentum, and a resumed training would not
 //! be the training that was interrupted.
 
+use crate::loss::ANCHORS;
 use crate::variables::Variables;
 use std::collections::BTreeMap;
 use tch::Tensor;
@@ -12,7 +13,7 @@ use tch::Tensor;
 pub struct Sgd {
     /// Share of the last update that is kept.
     pub momentum: f64,
-    /// Decay of the weights of convolutions and dense layers (not of biases and normalisation).
+    /// Decay of the weights of convolutions and dense layers (not of biases, normalisation, anchors).
     pub weight_decay: f64,
     /// Variables with this prefix learn `prefix_rate` times as fast.
     pub prefix: String,
@@ -36,7 +37,7 @@ impl Sgd {
                 if !gradient.defined() {
                     continue;
                 }
-                let decays = self.weight_decay > 0.0 && variable.dim() > 1;
+                let decays = self.weight_decay > 0.0 && variable.dim() > 1 && name != ANCHORS;
                 if decays {
                     gradient += &variable * self.weight_decay;
                 }

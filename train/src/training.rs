@@ -4,7 +4,7 @@
 use crate::architecture::Architecture;
 use crate::augment::augment;
 use crate::checkpoint::Checkpoint;
-use crate::loss::{self, ANCHOR_MAGNITUDE};
+use crate::loss::{self, ANCHORS, Loss};
 use crate::network::forward;
 use crate::pictures::Pictures;
 use crate::progress;
@@ -16,7 +16,7 @@ use anyhow::{Result, ensure};
 use rand::seq::SliceRandom;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Momentum of the descent (authors' recipe).
 const MOMENTUM: f64 = 0.9;
@@ -61,8 +61,11 @@ impl<'a> Training<'a> {
         recipe: &'a Recipe,
         pictures: &'a Pictures,
         checkpoint: PathBuf,
-        variables: Variables,
+        mut variables: Variables,
     ) -> Self {
+        if recipe.loss == Loss::CacLearnt {
+            variables.learn(ANCHORS, loss::fixed_anchors(architecture.logits));
+        }
         let sgd = Sgd::new(MOMENTUM, recipe.weight_decay, PRETRAINED_PREFIX, recipe.backbone_rate);
         Self { architecture, recipe, pictures, checkpoint, checkpoint_every: 1.0, variables, sgd, step: 0 }
     }
@@ -87,8 +90,10 @@ impl<'a> Training<'a> {
         let per_epoch = self.recipe.steps_per_epoch(self.pictures.len());
         let steps = self.recipe.steps(self.pictures.len());
         let checkpoint_steps = ((self.checkpoint_every * per_epoch as f64).round() as u64).max(1);
-        let logits = self.architecture.logits;
-        let anchors = Tensor::eye(logits, (Kind::Float, Device::Cpu)) * ANCHOR_MAGNITUDE;
+        let anchors = match self.recipe.loss {
+            Loss::CacLearnt => self.variables.get(ANCHORS).shallow_clone(),
+            Loss::Cac | Loss::CrossEntropy => loss::fixed_anchors(self.architecture.logits),
+        };
         let bar = progress::bar(steps, "training").with_position(self.step);
         bar.reset_eta();
         let mut order = Vec::new();
@@ -129,7 +134,7 @@ impl<'a> Training<'a> {
         Ok(Ending::Finished)
     }
 
-    /// One step on these pictures: the loss, and how many were nearest their own anchor.
+    /// One step on these pictures: the loss, and how many were classified rightly.
     fn train_on(&mut self, indices: &[usize], anchors: &Tensor, steps: u64) -> Result<(f64, i64)> {
         let recipe = self.recipe;
         let mut random = recipe.random(Draw::Augment, self.step);
@@ -142,8 +147,13 @@ impl<'a> Training<'a> {
         let generator = seed_libtorch(recipe.seed ^ self.step.rotate_left(32));
         let logits = forward(self.architecture, &self.variables, &input, true);
         drop(generator);
-        let distances = loss::distances(&logits, anchors);
-        let loss = loss::class_anchor_loss(&distances, &targets);
+        let (loss, predicted) = match recipe.loss {
+            Loss::Cac | Loss::CacLearnt => {
+                let distances = loss::distances(&logits, anchors);
+                (loss::class_anchor_loss(&distances, &targets), distances.argmin(-1, false))
+            }
+            Loss::CrossEntropy => (logits.cross_entropy_for_logits(&targets), logits.argmax(-1, false)),
+        };
         let value = loss.double_value(&[]);
         ensure!(
             value.is_finite(),
@@ -154,7 +164,7 @@ impl<'a> Training<'a> {
         loss.backward();
         let rate = one_cycle(recipe.learning_rate, self.step as f64 / steps as f64);
         self.sgd.step(&self.variables, rate);
-        let correct = distances.argmin(-1, false).eq_tensor(&targets).sum(Kind::Int64).int64_value(&[]);
+        let correct = predicted.eq_tensor(&targets).sum(Kind::Int64).int64_value(&[]);
         Ok((value, correct))
     }
 }
@@ -246,7 +256,7 @@ mod tests {
     #[test]
     fn a_training_learns_and_one_interrupted_and_resumed_gives_the_same_bits() {
         // EfficientNet has dropout and a backbone rate, tiny has neither.
-        let architectures = [backbones::tiny([3, 8, 8], 2), backbones::efficientnet_lite0([3, 8, 8], 2)];
+        let architectures = [backbones::tiny([3, 8, 8], 2, 1.0), backbones::efficientnet_lite0([3, 8, 8], 2)];
         for architecture in &architectures {
             let (recipe, pictures) = (Recipe { backbone_rate: 0.5, ..recipe() }, dark_and_light());
             let folder = tempfile::tempdir().unwrap();
@@ -279,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_training_tells_dark_from_light() {
-        let architecture = backbones::tiny([3, 8, 8], 2);
+        let architecture = backbones::tiny([3, 8, 8], 2, 1.0);
         let (recipe, pictures) = (Recipe { epochs: 12.0, ..recipe() }, dark_and_light());
         let folder = tempfile::tempdir().unwrap();
         let mut training = training(&architecture, &recipe, &pictures, &folder);
@@ -293,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_training_that_diverges_is_an_error_that_says_so() {
-        let architecture = backbones::tiny([3, 8, 8], 2);
+        let architecture = backbones::tiny([3, 8, 8], 2, 1.0);
         let (recipe, pictures) = (Recipe { learning_rate: 1e30, ..recipe() }, dark_and_light());
         let folder = tempfile::tempdir().unwrap();
         let error = training(&architecture, &recipe, &pictures, &folder).run(&|| false).unwrap_err();
@@ -302,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_another_training_is_refused() {
-        let architecture = backbones::tiny([3, 8, 8], 2);
+        let architecture = backbones::tiny([3, 8, 8], 2, 1.0);
         let (recipe, pictures) = (recipe(), dark_and_light());
         let folder = tempfile::tempdir().unwrap();
         let mut first = training(&architecture, &recipe, &pictures, &folder);

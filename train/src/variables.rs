@@ -87,6 +87,11 @@ impl Variables {
         self.map.get(name).unwrap_or_else(|| panic!("no variable {name}"))
     }
 
+    /// Adds a variable that is trained with the others but is no part of the network.
+    pub fn learn(&mut self, name: &str, start: Tensor) {
+        self.map.insert(name.to_string(), start.set_requires_grad(true));
+    }
+
     /// All variables by name.
     pub fn by_name(&self) -> &BTreeMap<String, Tensor> {
         &self.map
@@ -147,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_values() {
-        let architecture = backbones::tiny([3, 32, 32], 4);
+        let architecture = backbones::tiny([3, 32, 32], 4, 1.0);
         let first = Variables::initialise(&architecture, 7);
         let second = Variables::initialise(&architecture, 7);
         let other = Variables::initialise(&architecture, 8);
@@ -157,8 +162,8 @@ mod tests {
 
     #[test]
     fn assigning_a_wrong_shape_is_an_error_that_names_it() {
-        let mut variables = Variables::initialise(&backbones::tiny([3, 32, 32], 4), 1);
-        let other = Variables::initialise(&backbones::tiny([3, 32, 32], 5), 2);
+        let mut variables = Variables::initialise(&backbones::tiny([3, 32, 32], 4, 1.0), 1);
+        let other = Variables::initialise(&backbones::tiny([3, 32, 32], 5, 1.0), 2);
         let values =
             other.by_name().iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
         let message = variables.assign(&values, None).unwrap_err().to_string();

@@ -1,0 +1,271 @@
+//! The built trainer from a folder of pictures to model files, and those files in the runtime's
+//! engine. The pictures are cuttings of the sample frames: real ones, and soon learned.
+
+use anchorwatch::network::{Model, ModelFile};
+use image::imageops::FilterType;
+use safetensors::tensor::{SafeTensors, TensorView};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// What a test trains on, and what it must not know.
+const KNOWN: [(&str, &str); 3] = [
+    ("espresso", "known/espresso-1.jpg"),
+    ("goldfish", "known/goldfish-1.jpg"),
+    ("orange", "known/orange-1.jpg"),
+];
+const UNKNOWN: [(&str, &str); 2] = [("owl", "unknown/owl-1.jpg"), ("shuttle", "unknown/space-shuttle-1.jpg")];
+
+/// Cuttings of one sample frame, at places that wander over the middle of it; `from` sets the levels
+/// of a folder apart, so that no picture is in two.
+fn cuttings(sample: &str, folder: &Path, from: u32, count: u32) {
+    std::fs::create_dir_all(folder).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/samples").join(sample);
+    let frame = image::open(path).unwrap();
+    let side = frame.width().min(frame.height()) * 2 / 3;
+    for number in from..from + count {
+        let spread = |span: u32, step: u32| number * step % (span - side + 1).max(1);
+        let (x, y) = (spread(frame.width(), 37), spread(frame.height(), 53));
+        let cutting = frame.crop_imm(x, y, side, side).resize_exact(32, 32, FilterType::Triangle);
+        cutting.to_rgb8().save(folder.join(format!("{number:03}.png"))).unwrap();
+    }
+}
+
+/// `DIR/train/CLASS` and `DIR/val/CLASS`, five classes.
+fn data(folder: &Path) -> PathBuf {
+    let data = folder.join("things");
+    for (class, sample) in KNOWN.iter().chain(&UNKNOWN) {
+        cuttings(sample, &data.join("train").join(class), 0, 24);
+        cuttings(sample, &data.join("val").join(class), 24, 12);
+    }
+    data
+}
+
+fn trainer<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anchorwatch-train"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn fit(data: &Path, out: &Path, more: &[&str]) -> Command {
+    let mut command =
+        trainer(["fit", "--known", "espresso,goldfish,orange", "--threads", "1", "--batch", "24"]);
+    command.arg("--data").arg(data).arg("--out").arg(out).args(more);
+    command
+}
+
+fn succeed(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(status.success(), "{status}: {stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    String::from_utf8(stdout).unwrap()
+}
+
+fn fail(mut command: Command) -> String {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    stderr
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_folder_of_pictures_becomes_a_model_that_the_runtime_agrees_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (data(folder.path()), folder.path().join("out"));
+    // One that cannot be read is left out and named, and stops nothing.
+    std::fs::write(data.join("train/owl/cut.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    std::fs::write(data.join("train/orange/empty.jpg"), b"").unwrap();
+    let mut command = fit(&data, &out, &["--backbone", "tiny", "--epochs", "25"]);
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    assert!(status.success(), "{stderr}");
+    assert!(stderr.contains("empty.jpg"), "{stderr}");
+    assert!(stdout.contains("on 36 known and 24 unknown pictures"), "{stdout}");
+    assert_eq!(names(&out), ["checkpoint.safetensors", "model.f32.onnx", "model.onnx"]);
+
+    for (name, precision) in [("model.onnx", "int8"), ("model.f32.onnx", "f32")] {
+        let model = Model::load(&out.join(name)).unwrap();
+        let metadata = model.metadata();
+        assert_eq!(metadata.classes, ["espresso", "goldfish", "orange"]);
+        assert_eq!(metadata.training.precision, precision);
+        assert_eq!(metadata.training.train_pictures, [24, 24, 24]);
+        assert!(!metadata.training.command.contains(folder.path().to_str().unwrap()));
+        assert_eq!(model.all_integer(), precision == "int8");
+        assert_eq!(metadata.golden.len(), 3);
+        assert!(model.verify().unwrap().iter().all(|result| result.passes()));
+        let metric = |name: &str| metadata.training.metrics[name];
+        assert!(metric("accuracy") > 0.9, "{precision}: {:?}", metadata.training.metrics);
+        assert!(metric("auroc") > 0.8, "{precision}: {:?}", metadata.training.metrics);
+        assert!(metric("tpr") >= 0.95);
+    }
+
+    // What is there is not replaced unasked.
+    let before = std::fs::read(out.join("model.onnx")).unwrap();
+    assert!(fail(fit(&data, &out, &["--backbone", "tiny"])).contains("--overwrite"));
+    assert_eq!(std::fs::read(out.join("model.onnx")).unwrap(), before);
+}
+
+#[test]
+fn interrupted_and_resumed_it_gives_the_same_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(folder.path());
+    let options = ["--backbone", "tiny", "--size", "16", "--epochs", "60", "--seed", "7"];
+    let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
+    succeed(fit(&data, &whole, &options));
+
+    let mut child =
+        fit(&data, &broken, &options).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut told = String::new();
+    let mut interrupted = false;
+    for line in lines {
+        let line = line.unwrap();
+        if !interrupted && line.starts_with("step 6/") {
+            let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+            assert!(kill.success());
+            interrupted = true;
+        }
+        told += &line;
+        told += "\n";
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(3), "{told}");
+    assert!(told.contains("--resume"), "{told}");
+    assert_eq!(names(&broken), ["checkpoint.safetensors"]);
+
+    // With other settings it would be another network.
+    let mut other = options.to_vec();
+    other[7] = "8";
+    other.push("--resume");
+    assert!(fail(fit(&data, &broken, &other)).contains("seed"));
+    let mut same = options.to_vec();
+    same.push("--resume");
+    succeed(fit(&data, &broken, &same));
+    let [whole, broken] = [whole, broken].map(|out| ModelFile::read(&out.join("model.onnx")).unwrap());
+    assert_eq!(whole.onnx.graph, broken.onnx.graph);
+    assert_eq!(whole.metadata.centres, broken.metadata.centres);
+    assert_eq!(whole.metadata.threshold, broken.metadata.threshold);
+    assert_eq!(whole.metadata.golden, broken.metadata.golden);
+}
+
+/// A checkpoint of ours with the authors' names: those of `cac9` are theirs.
+fn as_the_authors_have_it(ours: &Path, theirs: &Path) {
+    let bytes = std::fs::read(ours).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let variables: Vec<(String, TensorView)> = tensors
+        .iter()
+        .filter_map(|(name, view)| Some((name.strip_prefix("variable.")?.to_string(), view)))
+        .collect();
+    safetensors::serialize_to_file(variables, None, theirs).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_the_authors_form_becomes_the_same_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, fitted, imported) =
+        (data(folder.path()), folder.path().join("fitted"), folder.path().join("imported"));
+    succeed(fit(
+        &data,
+        &fitted,
+        &["--backbone", "cac9", "--activation", "leaky-relu", "--size", "16", "--epochs", "10"],
+    ));
+    let (checkpoint, split) = (folder.path().join("authors.safetensors"), folder.path().join("split.json"));
+    as_the_authors_have_it(&fitted.join("checkpoint.safetensors"), &checkpoint);
+    // Of the sorted names espresso, goldfish, orange, owl, shuttle.
+    std::fs::write(&split, r#"{"Known": [2, 0, 1], "Unknown": [3, 4]}"#).unwrap();
+    let float = Model::load(&fitted.join("model.f32.onnx")).unwrap();
+    let listed = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+    let input = &float.metadata().input;
+    let import = |checkpoint: &Path, split: &Path| {
+        let mut command = trainer(["import", "--threads", "1", "--overwrite"]);
+        command.arg("--checkpoint").arg(checkpoint).arg("--split").arg(split);
+        command.arg("--data").arg(&data).arg("--out").arg(&imported);
+        command.args(["--mean", &listed(&input.mean), "--std", &listed(&input.std)]);
+        command
+    };
+    assert!(succeed(import(&checkpoint, &split)).contains("on 36 known and 24 unknown pictures"));
+
+    let brought = Model::load(&imported.join("model.f32.onnx")).unwrap();
+    assert_eq!(brought.metadata().classes, ["espresso", "goldfish", "orange"]);
+    let (mut one, mut other) = (float.session().unwrap(), brought.session().unwrap());
+    for seed in 0..20u32 {
+        let pixels: Vec<u8> =
+            (0..16 * 16 * 3).map(|index: u32| (index * (seed + 3) * 7 % 251) as u8).collect();
+        assert_eq!(one.logits(&pixels).unwrap(), other.logits(&pixels).unwrap());
+    }
+    let int8 = Model::load(&imported.join("model.onnx")).unwrap();
+    assert!(int8.all_integer() && int8.verify().unwrap().iter().all(|result| result.passes()));
+
+    // Not the authors' network, a split of other classes, and no checkpoint at all.
+    let wrong = folder.path().join("wrong.json");
+    std::fs::write(&wrong, r#"{"Known": [0, 1], "Unknown": [3]}"#).unwrap();
+    assert!(fail(import(&checkpoint, &wrong)).contains("2 known classes"));
+    std::fs::write(&wrong, r#"{"Known": [0, 1, 9], "Unknown": [3]}"#).unwrap();
+    assert!(fail(import(&checkpoint, &wrong)).contains("class 9"));
+    assert!(fail(import(&fitted.join("model.onnx"), &split)).contains("model.onnx"));
+    let ours = fitted.join("checkpoint.safetensors");
+    assert!(fail(import(&ours, &split)).contains("encoder.conv1.weight"));
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_one_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (data(folder.path()), folder.path().join("out"));
+    let plain = |data: &Path, out: &Path, more: &[&str]| {
+        let mut command = trainer(["fit", "--backbone", "tiny", "--size", "16", "--epochs", "1"]);
+        command.arg("--data").arg(data).arg("--out").arg(out).args(more);
+        fail(command)
+    };
+    assert!(plain(&folder.path().join("none"), &out, &[]).contains("none"));
+    let empty = folder.path().join("empty");
+    std::fs::create_dir_all(empty.join("thing")).unwrap();
+    assert!(plain(&empty, &out, &[]).contains("picture"));
+    let one = folder.path().join("one");
+    cuttings("known/orange-1.jpg", &one.join("orange"), 0, 8);
+    assert!(plain(&one, &out, &[]).contains("class"));
+    assert!(plain(&data, &out, &["--known", "espresso,zebra"]).contains("zebra"));
+    let overlap = ["--known", "espresso,orange", "--unknown", "orange,owl"];
+    assert!(plain(&data, &out, &overlap).contains("orange"));
+    // All that a class has is broken.
+    let broken = folder.path().join("broken");
+    cuttings("known/orange-1.jpg", &broken.join("orange"), 0, 8);
+    std::fs::create_dir_all(broken.join("owl")).unwrap();
+    for name in ["a.jpg", "b.jpg", "c.png"] {
+        std::fs::write(broken.join("owl").join(name), b"no picture").unwrap();
+    }
+    assert!(plain(&broken, &out, &[]).contains("owl"));
+    assert!(!out.exists() || names(&out).is_empty());
+
+    // A file stands where the folder should be.
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, b"").unwrap();
+    assert!(plain(&data, &taken, &[]).contains("taken"));
+}
+
+#[test]
+fn a_class_with_one_picture_can_be_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("few"), folder.path().join("out"));
+    cuttings("known/orange-1.jpg", &data.join("orange"), 0, 12);
+    cuttings("known/espresso-1.jpg", &data.join("espresso"), 0, 12);
+    cuttings("unknown/owl-1.jpg", &data.join("owl"), 0, 1);
+    let mut command =
+        trainer(["fit", "--backbone", "tiny", "--size", "16", "--epochs", "2", "--threads", "1"]);
+    command.arg("--data").arg(&data).arg("--out").arg(&out);
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(status.success(), "{stderr}");
+    assert!(stderr.contains("owl"), "{stderr}");
+    assert_eq!(Model::load(&out.join("model.onnx")).unwrap().metadata().classes.len(), 3);
+}
