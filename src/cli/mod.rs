@@ -3,6 +3,8 @@
 
 mod bench;
 mod calibrate;
+#[cfg(feature = "v4l")]
+mod cameras;
 mod class_folders;
 mod completions;
 mod config;
@@ -17,6 +19,7 @@ mod man;
 mod model;
 mod run;
 mod run_display;
+mod run_lines;
 mod settings;
 mod terminal;
 
@@ -53,6 +56,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    #[cfg(feature = "v4l")]
+    Cameras(cameras::CamerasArgs),
     Eval(eval::EvalArgs),
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
@@ -69,6 +74,7 @@ Examples:
   anchorwatch run --demo                          what it does, on pictures inside the program
   anchorwatch run --source holiday/               every picture in a folder
   anchorwatch run --source /dev/video0 --events unknown/    a camera; unknown things are kept
+  anchorwatch cameras                             which cameras there are, and what they can do
   anchorwatch inspect model.onnx --verify         what a model knows, and whether it runs right here
 
 Configuration: flags go before environment variables (ANCHORWATCH_…, named at each flag), and these
@@ -95,6 +101,8 @@ pub fn main() -> ExitCode {
     let file = cli.config.as_deref();
     let result = match cli.command {
         Command::Run(args) => run::run(args, own, file),
+        #[cfg(feature = "v4l")]
+        Command::Cameras(args) => cameras::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),
