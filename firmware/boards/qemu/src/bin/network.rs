@@ -7,10 +7,10 @@
 
 use anchorwatch_core::link::{Logits, ToCompanion, encode_frame};
 use anchorwatch_kernels::{FlatProgram, FlatSizes};
-use anchorwatch_qemu::{Cycles, Port, Uart, deepest};
+use anchorwatch_qemu::{Cycles, Port, Uart, deepest, forget_wakers, sleep, wake_without_handlers};
 use core::alloc::{GlobalAlloc, Layout};
 use cortex_m_rt::entry;
-use embedded_io::{Read, Write};
+use embedded_io::Write;
 
 static NETWORK: &[u8] = include_bytes!(env!("ANCHORWATCH_NETWORK"));
 const SIZES: FlatSizes = FlatProgram::sizes_of(NETWORK);
@@ -22,6 +22,7 @@ fn main() -> ! {
     static mut PICTURE: [u8; SIZES.picture] = [0; SIZES.picture];
     let (mut port, mut report) = (Uart::new(Port::Host), Uart::new(Port::Feed));
     let cycles = Cycles::new();
+    wake_without_handlers();
     loop {
         wait_for_mark(&mut port);
         for byte in PICTURE.iter_mut() {
@@ -55,10 +56,16 @@ fn wait_for_mark(port: &mut Uart) {
     }
 }
 
+/// The next byte; asleep until it comes, so that the emulator is not kept from bringing it.
 fn next(port: &mut Uart) -> u8 {
-    let mut byte = [0];
-    let _ = port.read(&mut byte); // it waits, and cannot fail
-    byte[0]
+    loop {
+        forget_wakers();
+        port.clear_interrupt();
+        if let Some(byte) = port.byte() {
+            return byte;
+        }
+        sleep();
+    }
 }
 
 fn send(port: &mut Uart, bytes: &[u8]) {
