@@ -30,16 +30,35 @@ build_board() {
 }
 
 # The network for QEMU's board: that of ANCHORWATCH_NETWORK and ANCHORWATCH_VECTORS, files that
-# `anchorwatch firmware` wrote, or else a random one of the same shape as the trainer's `tiny`.
+# `anchorwatch firmware` wrote, or else models/tiny.onnx, with the sample video's pictures.
 need_network() {
     if [ -z "${ANCHORWATCH_NETWORK:-}" ]; then
-        mkdir -p "$cache/network"
+        echo "models/tiny.onnx for a microcontroller:" >&2
         (
-            cd boards/tests
-            CARGO_TARGET_DIR="$cache/tests" cargo run -q --locked --bin make-network "$cache/network"
+            cd ..
+            # --workspace: as the other checks build it, so that nothing is built twice.
+            cargo build -q --release --locked --workspace --bin anchorwatch
+            "${CARGO_TARGET_DIR:-target}/release/anchorwatch" firmware models/tiny.onnx --out "$cache/network" \
+                --vectors 100 --source models/samples/demo.avi >&2
         )
         ANCHORWATCH_NETWORK=$cache/network/network.bin
         ANCHORWATCH_VECTORS=$cache/network/vectors.bin
     fi
     export ANCHORWATCH_NETWORK ANCHORWATCH_VECTORS
+}
+
+# Fails if a turn of a board's main loop can panic, if a program can panic at all, or if its stack can get
+# deeper than is promised.
+check_stack() {
+    need_packages binutils-arm-none-eabi python3
+    for arm in "thumbv7em-none-eabihf/release/$1" "thumbv6m-none-eabi/release/$1"; do
+        program=$cache/target/$arm
+        if [ -e "$program" ]; then
+            shift
+            ./stack.py --limit 8192 "$@" "$program"
+            return
+        fi
+    done
+    echo "check_stack: $1 has not been built" >&2
+    return 1
 }

@@ -12,7 +12,16 @@ need_network
 # Linked so that this fails if anything can panic: see boards/qemu/src/lib.rs.
 build_board qemu --bins
 programs=$cache/target/thumbv7em-none-eabihf/release
-./stack.py --limit 8192 "$programs/companion"
+check_stack companion
+check_stack network
+# And so that the check is one: a program that can panic is not linked.
+if output=$(build_board qemu --bin panics --features can-panic 2>&1); then
+    echo "test-qemu: a program that can panic was linked" >&2
+    exit 1
+elif ! echo "$output" | grep -q something_can_panic; then
+    echo "$output" >&2
+    exit 1
+fi
 
 cd boards/tests
 export ANCHORWATCH_QEMU_FIRMWARE="$programs"

@@ -31,7 +31,7 @@ for version in 21 20 19 18 17 16; do
     if apt-cache show llvm-$version >/dev/null 2>&1; then llvm=$version; fi
 done
 packages="llvm-${llvm:-16}"
-. scripts/aarch64-toolchain.sh
+. scripts/arm-toolchain.sh
 mca="llvm-mca-$llvm -mtriple=aarch64 -mattr=+dotprod,+i8mm,+lse"
 
 work=$(mktemp -d)

@@ -3,7 +3,7 @@
 //! The way of a frame: [`capture`] reads it, [`vision`] cuts and resizes its regions,
 //! [`network`] computes the logits and scores them, [`watch`] waits until *unknown* holds for k
 //! of n frames, [`record`] writes the event down; [`pipeline`] is that way with its threads. [`link`]
-//! tells a companion microcontroller of it. [`evaluate`] measures a model on labelled pictures;
+//! tells a companion microcontroller of it, [`notify`] other programs. [`evaluate`] measures a model on labelled pictures;
 //! [`cli`] is the program's face. ARCHITECTURE.md has the map.
 
 pub mod capture;
@@ -12,6 +12,7 @@ pub mod clock;
 pub mod evaluate;
 pub mod link;
 pub mod network;
+pub mod notify;
 pub mod pipeline;
 pub mod record;
 pub mod vision;

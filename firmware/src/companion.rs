@@ -3,8 +3,8 @@
 
 use anchorwatch_core::link::{
     Alarm, Arrival, Arrivals, Clock, CompanionState, Counters, Due, EVENTS_A_REPLY, Event, EventKind,
-    FrameDecoder, Hello, Judge, Logits, MAX_FRAME, MAX_LOGITS, Refusal, RegionVerdict, Reply, Request,
-    Retransmission, Timing, ToCompanion, ToHost, UploadHeader, Version, encode_frame,
+    FrameDecoder, FrameError, Hello, Judge, Logits, MAX_FRAME, MAX_LOGITS, Refusal, RegionVerdict, Reply,
+    Request, Retransmission, Timing, ToCompanion, ToHost, UploadHeader, Version, encode_frame,
 };
 use anchorwatch_core::{Transition, Verdict, WatchConfigError};
 use embedded_storage::nor_flash::NorFlash;
@@ -16,7 +16,7 @@ use crate::centres::{Centres, MAX_CLASSES, MAX_VALUES};
 use crate::config::Config;
 use crate::event_ring::EventRing;
 use crate::host_watch::HostWatch;
-use crate::store::{CentresStore, Checked, Upload};
+use crate::store::{CentresStore, Checked, Found, Upload};
 
 /// How soon an event that is not recorded is sent again. It is never given up.
 const EVENT_TIMING: Timing = Timing { first_ms: 200, longest_ms: 2000, attempts: 0 };
@@ -28,6 +28,9 @@ pub struct Outputs {
     pub alarm: bool,
     /// Whether the host is lost.
     pub host_lost: bool,
+    /// The permit: on only while all is well, which is when a host is there and the alarm is off. What must
+    /// stop when the companion has no power, restarts, or is cut off, hangs on this one.
+    pub permit: bool,
     /// The heartbeat lamp: it shows that this program runs, slowly with a host and fast without.
     pub lamp: bool,
 }
@@ -56,6 +59,8 @@ pub struct Companion {
     reply: Vec<u8, MAX_FRAME>,
     /// … and whether it is still to be sent.
     reply_due: bool,
+    /// Whether a host of another version of the protocol is to be told of this one.
+    stranger_due: bool,
     /// The frame being sent, and how much of it has been.
     outgoing: Vec<u8, MAX_FRAME>,
     sent: usize,
@@ -107,6 +112,7 @@ impl Companion {
             upload: None,
             reply: Vec::new(),
             reply_due: false,
+            stranger_due: false,
             outgoing: Vec::new(),
             sent: 0,
             centres: Centres::none(config.arithmetic),
@@ -128,9 +134,9 @@ impl Companion {
     ) -> Result<(), WatchConfigError> {
         self.alarm = Some(AlarmControl::new(self.config.watch, self.config.hold_ms)?);
         self.events.push(EventKind::Started { by_watchdog }, now_ms);
-        if let Some(header) = self.store.find(flash)
-            && self.load(flash, header).is_err()
-        {
+        let Found { newest, damaged } = self.store.find(flash);
+        let loaded = newest.map_or(Ok(()), |header| self.load(flash, header));
+        if damaged || loaded.is_err() {
             count(&mut self.counted.flash_errors);
         }
         Ok(())
@@ -152,6 +158,8 @@ impl Companion {
                 }
             }
             Some(Ok(ToCompanion::Logits(logits))) => self.feed(&logits, now_ms),
+            // It cannot be understood, but it can be told by what version.
+            Some(Err(FrameError::Version(_))) => self.stranger_due = true,
             Some(Err(_)) | None => {} // counted where it was noticed
         }
     }
@@ -183,11 +191,14 @@ impl Companion {
         }
     }
 
-    /// What the pins should be now.
+    /// What the pins should be now. A companion that could not start, its configuration making no sense, is
+    /// an alarm that nobody can overlook.
     pub fn outputs(&self, now_ms: u64) -> Outputs {
+        let alarm = self.alarm.as_ref().is_none_or(|alarm| alarm.alarm() == Alarm::On);
         let host_lost = self.host.is_lost();
+        let permit = !alarm && !host_lost && self.boot.is_some();
         let period_ms = if host_lost { 250 } else { 2000 };
-        Outputs { alarm: self.alarm() == Alarm::On, host_lost, lamp: now_ms % period_ms < period_ms / 2 }
+        Outputs { alarm, host_lost, permit, lamp: now_ms % period_ms < period_ms / 2 }
     }
 
     /// The next byte for the host, if there is one.
@@ -208,6 +219,14 @@ impl Companion {
         if core::mem::take(&mut self.reply_due) {
             // Both have the same capacity.
             let _ = self.outgoing.extend_from_slice(&self.reply);
+            return;
+        }
+        if core::mem::take(&mut self.stranger_due) {
+            // Any message will do: its frame begins with the version.
+            let reply = Reply::Refused(Refusal::SayHello);
+            if let Ok(frame) = encode_frame(&ToHost::Reply { session: 0, sequence: 0, reply }) {
+                self.outgoing = frame;
+            }
             return;
         }
         let Some(boot) = self.boot else { return };
@@ -458,6 +477,9 @@ impl Companion {
         let header = self.centres.header().ok_or(Refusal::NoCentres)?;
         if !self.centres.can_judge_with(threshold) {
             return Err(Refusal::BadThreshold);
+        }
+        if threshold == header.threshold {
+            return Ok(()); // flash memory wears out
         }
         self.upload = None; // its slot is needed
         let header = UploadHeader { threshold, ..header };

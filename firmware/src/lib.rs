@@ -1,12 +1,11 @@
 //! The companion: a microcontroller beside the Linux board whose alarm works when Linux does not.
 //!
-//! This library is everything but the hardware; a board (see `boards/`) adds pins, a serial port, a
-//! clock and flash memory, and calls [`exchange`] and [`Companion::tick`] in a loop. The way of a
-//! message:
+//! This library is everything but the hardware; a board (see `boards/`) adds pins, serial ports, a
+//! clock and flash memory, and calls [`turn`] in a loop. The way of a message:
 //!
 //! ```text
 //! serial port ─▶ FrameDecoder ─▶ Companion ─▶ AlarmControl (k of n, hold, acknowledge) ─▶ alarm pin
-//!                                   │  │        HostWatch ─▶ host-lost pin
+//!                                   │  │        HostWatch ─▶ host-lost pin         (neither) ─▶ permit
 //!         reply, events ◀── EventRing  └─ Centres (f32 or fixed point) ◀─ CentresStore (flash)
 //! ```
 //!
@@ -48,6 +47,6 @@ pub use centres::{Centres, MAX_CLASSES, MAX_VALUES};
 pub use companion::{Companion, Outputs};
 pub use config::{Arithmetic, Config};
 pub use event_ring::{EventRing, RING};
-pub use exchange::{Pins, exchange};
+pub use exchange::{Pins, exchange, turn};
 pub use host_watch::HostWatch;
-pub use store::{CentresStore, HEADER, StoreError, Upload};
+pub use store::{CentresStore, Found, HEADER, StoreError, Upload};

@@ -2,7 +2,11 @@
 //!
 //! A slot is a header of 64 bytes, then M×N f32, little endian. The header is written last, with a
 //! checksum of its own and one of the numbers, so that an upload that was cut off, at whatever
-//! moment, leaves a slot that does not count. Of two that do, the newer counts.
+//! moment, leaves a slot that does not count. Of two that do, the newer counts. When the newest has a
+//! sound header and damaged numbers, none counts: the older one is another model's, and to judge with
+//! that in silence would be worse than to judge nothing.
+//!
+//! Memory wears out: each upload, and each new threshold, erases one slot once, and the two take turns.
 
 use anchorwatch_core::link::{CHUNK, UploadHeader, checksum};
 use embedded_storage::nor_flash::NorFlash;
@@ -23,14 +27,37 @@ pub struct StoreError;
 /// The two slots.
 #[derive(Debug)]
 pub struct CentresStore {
-    /// The slot in use and its generation, if there is one.
-    in_use: Option<(Slot, u32)>,
+    /// The slot that was written last and its generation, if there is one: the next upload goes into the
+    /// other slot.
+    newest: Option<(Slot, u32)>,
+    /// Whether that one is whole, and so in use.
+    usable: bool,
+}
+
+/// What a start finds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// The centres in use.
+    pub newest: Option<UploadHeader>,
+    /// Whether there was something that is neither whole nor erased: an upload that was cut off, or memory
+    /// that has lost what it held.
+    pub damaged: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
     First,
     Second,
+}
+
+/// What is in a slot.
+enum SlotState {
+    /// Nothing: as erased, or as the memory came.
+    Empty,
+    /// Centres.
+    Whole { generation: u32, header: UploadHeader },
+    /// What was to be centres, and which generation of them if that much is to be read.
+    Damaged { generation: Option<u32> },
 }
 
 /// An upload under way.
@@ -55,34 +82,44 @@ impl Upload {
 
     /// How many bytes it has in all.
     pub fn length(&self) -> u32 {
-        u32::from(self.header.classes) * u32::from(self.header.logits) * 4
+        length(&self.header)
     }
 }
 
 impl CentresStore {
     /// A store that has not looked at its memory yet.
     pub const fn new() -> Self {
-        Self { in_use: None }
+        Self { newest: None, usable: false }
     }
 
     /// Looks for the newest whole centres, and takes them as those in use.
-    pub fn find<F: NorFlash>(&mut self, flash: &mut F) -> Option<UploadHeader> {
-        let mut found: Option<(Slot, u32, UploadHeader)> = None;
+    pub fn find<F: NorFlash>(&mut self, flash: &mut F) -> Found {
+        let mut newest: Option<(Slot, u32, Option<UploadHeader>)> = None;
+        let mut damaged = false;
         for slot in [Slot::First, Slot::Second] {
-            if let Ok(Some((generation, header))) = self.sound(flash, slot)
-                // Generations wrap, if anybody lives to see it.
-                && found.is_none_or(|(_, other, _)| generation.wrapping_sub(other) < 1 << 31)
-            {
-                found = Some((slot, generation, header));
+            let (generation, header) = match self.state(flash, slot) {
+                Ok(SlotState::Whole { generation, header }) => (generation, Some(header)),
+                Ok(SlotState::Damaged { generation: Some(generation) }) => (generation, None),
+                Ok(SlotState::Empty) => continue,
+                Ok(SlotState::Damaged { generation: None }) | Err(_) => {
+                    damaged = true;
+                    continue;
+                }
+            };
+            damaged |= header.is_none();
+            // Generations wrap, if anybody lives to see it.
+            if newest.is_none_or(|(_, other, _)| generation.wrapping_sub(other) < 1 << 31) {
+                newest = Some((slot, generation, header));
             }
         }
-        self.in_use = found.map(|(slot, generation, _)| (slot, generation));
-        found.map(|(_, _, header)| header)
+        self.newest = newest.map(|(slot, generation, _)| (slot, generation));
+        self.usable = newest.is_some_and(|(_, _, header)| header.is_some());
+        Found { newest: newest.and_then(|(_, _, header)| header), damaged }
     }
 
     /// Begins an upload into the slot that is not in use. Nothing is written yet.
     pub fn begin(&self, header: UploadHeader) -> Upload {
-        let (slot, generation) = match self.in_use {
+        let (slot, generation) = match self.newest {
             Some((Slot::First, generation)) => (Slot::Second, generation.wrapping_add(1)),
             Some((Slot::Second, generation)) => (Slot::First, generation.wrapping_add(1)),
             None => (Slot::First, 0),
@@ -158,9 +195,10 @@ impl CentresStore {
         let bytes = encode_header(upload.generation, &upload.header);
         let base = base(flash, upload.slot)?;
         flash.write(base, &bytes).map_err(|_| StoreError)?;
-        match self.sound(flash, upload.slot)? {
-            Some((generation, _)) if generation == upload.generation => {
-                self.in_use = Some((upload.slot, generation));
+        match self.state(flash, upload.slot)? {
+            SlotState::Whole { generation, .. } if generation == upload.generation => {
+                self.newest = Some((upload.slot, generation));
+                self.usable = true;
                 Ok(())
             }
             _ => Err(StoreError),
@@ -178,9 +216,8 @@ impl CentresStore {
         header: &UploadHeader,
         number: impl FnMut(f32),
     ) -> Result<(), StoreError> {
-        let (slot, _) = self.in_use.ok_or(StoreError)?;
-        let length = u32::from(header.classes) * u32::from(header.logits) * 4;
-        read(flash, slot, length, number).map(|_| ())
+        let slot = self.in_use()?;
+        read(flash, slot, length(header), number).map(|_| ())
     }
 
     /// Writes the centres in use once more, with another threshold.
@@ -189,7 +226,7 @@ impl CentresStore {
     ///
     /// When there are none, or the memory will not be written; then the old ones stay in use.
     pub fn rewrite<F: NorFlash>(&mut self, flash: &mut F, header: UploadHeader) -> Result<(), StoreError> {
-        let (slot, _) = self.in_use.ok_or(StoreError)?;
+        let slot = self.in_use()?;
         let mut upload = self.begin(header);
         let mut chunk = [0; CHUNK];
         while upload.received < upload.length() {
@@ -205,22 +242,27 @@ impl CentresStore {
         self.commit(flash, &upload)
     }
 
-    /// The generation and the header of a slot, if it is whole.
-    fn sound<F: NorFlash>(
-        &self,
-        flash: &mut F,
-        slot: Slot,
-    ) -> Result<Option<(u32, UploadHeader)>, StoreError> {
+    fn in_use(&self) -> Result<Slot, StoreError> {
+        self.newest.filter(|_| self.usable).map(|(slot, _)| slot).ok_or(StoreError)
+    }
+
+    /// What is in a slot.
+    fn state<F: NorFlash>(&self, flash: &mut F, slot: Slot) -> Result<SlotState, StoreError> {
         let mut bytes = [0; HEADER];
         let base = base(flash, slot)?;
         flash.read(base, &mut bytes).map_err(|_| StoreError)?;
-        let Some((generation, header)) = decode_header(&bytes) else { return Ok(None) };
-        let length = u32::from(header.classes) * u32::from(header.logits) * 4;
-        if length > slot_size(flash).saturating_sub(HEADER as u32) {
-            return Ok(None);
-        }
-        let found = read(flash, slot, length, |_| {})?;
-        Ok((found == header.checksum).then_some((generation, header)))
+        let Some((generation, header)) = decode_header(&bytes) else {
+            let begun = bytes.starts_with(&MAGIC);
+            return Ok(if begun { SlotState::Damaged { generation: None } } else { SlotState::Empty });
+        };
+        let length = length(&header);
+        let whole = length <= slot_size(flash).saturating_sub(HEADER as u32)
+            && read(flash, slot, length, |_| {})? == header.checksum;
+        Ok(if whole {
+            SlotState::Whole { generation, header }
+        } else {
+            SlotState::Damaged { generation: Some(generation) }
+        })
     }
 }
 
@@ -239,6 +281,12 @@ pub enum Checked {
     WrongChecksum,
     /// It holds a number that is of no use.
     BadNumber,
+}
+
+/// How many bytes M×N numbers are. Too many for any memory are `u32::MAX`: a header that only seems sound
+/// may say anything.
+fn length(header: &UploadHeader) -> u32 {
+    (u32::from(header.classes) * u32::from(header.logits)).saturating_mul(4)
 }
 
 /// The size of the blocks that are erased together.
@@ -372,7 +420,7 @@ mod tests {
     /// Which centres a board finds that starts with this memory.
     fn found(flash: &mut TestFlash) -> Option<u8> {
         let mut store = CentresStore::new();
-        let header = store.find(flash)?;
+        let header = store.find(flash).newest?;
         let seed = header.model[0];
         let mut read = Vec::new();
         store.load(flash, &header, |number| read.extend(number.to_le_bytes())).unwrap();
@@ -384,7 +432,7 @@ mod tests {
     fn the_newest_upload_is_found_after_a_restart() {
         let mut flash = TestFlash::new();
         let mut store = CentresStore::new();
-        assert_eq!(store.find(&mut flash), None);
+        assert_eq!(store.find(&mut flash), Found { newest: None, damaged: false });
         for seed in 1..8 {
             upload(&mut store, &mut flash, seed).unwrap();
             assert_eq!(found(&mut flash), Some(seed));
@@ -423,16 +471,52 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_rots_is_noticed_and_the_other_slot_serves() {
+    fn memory_that_rots_is_noticed_and_older_centres_do_not_take_its_place() {
         let mut flash = TestFlash::new();
         let mut store = CentresStore::new();
         upload(&mut store, &mut flash, 1).unwrap();
         upload(&mut store, &mut flash, 2).unwrap();
-        let second = flash.bytes.len() / 2;
-        flash.bytes[second + HEADER + 1000] ^= 4;
-        assert_eq!(found(&mut flash), Some(1));
-        flash.bytes[20] ^= 1;
-        assert_eq!(found(&mut flash), None);
+        let (whole, second) = (flash.bytes.clone(), flash.bytes.len() / 2);
+        let length = HEADER + centres(1).1.len();
+        for bit in (0..length * 8).step_by(37) {
+            // Of the older ones: the newer serve.
+            flash.bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(found(&mut flash), Some(2), "bit {bit}");
+            flash.bytes.clone_from(&whole);
+            // Of the newer ones: none serve, unless it is not even to be seen that they were there.
+            flash.bytes[second + bit / 8] ^= 1 << (bit % 8);
+            let of_header = bit / 8 < CHECKED + 4;
+            let beyond = (CHECKED + 4..HEADER).contains(&(bit / 8));
+            let serve = if of_header { Some(1) } else { beyond.then_some(2) };
+            assert_eq!(found(&mut flash), serve, "bit {bit}");
+            let mut store = CentresStore::new();
+            let damaged = !beyond && bit / 8 >= MAGIC.len();
+            assert_eq!(store.find(&mut flash).damaged, damaged, "bit {bit}");
+            // And the next upload works, whatever is left.
+            upload(&mut store, &mut flash, 3).unwrap();
+            assert_eq!(found(&mut flash), Some(3), "bit {bit}");
+            flash.bytes.clone_from(&whole);
+        }
+    }
+
+    #[test]
+    fn any_memory_at_all_is_started_with() {
+        let mut random = 1u32;
+        for trial in 0..500 {
+            let mut flash = TestFlash::new();
+            for byte in &mut flash.bytes {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = (random >> 24) as u8;
+            }
+            if trial % 2 == 0 {
+                // A header that is sound, of centres of any size.
+                let size = |byte: u8| u16::from(byte) << (trial % 9);
+                let mut header = centres(1).0;
+                (header.classes, header.logits) = (size(flash.bytes[100]), size(flash.bytes[101]));
+                flash.bytes[..HEADER].copy_from_slice(&encode_header(random, &header));
+            }
+            assert_eq!(CentresStore::new().find(&mut flash).newest, None, "{trial}");
+        }
     }
 
     #[test]
@@ -445,7 +529,7 @@ mod tests {
         upload(&mut store, &mut flash, 1).unwrap();
         store.rewrite(&mut flash, changed).unwrap();
         let mut store = CentresStore::new();
-        assert_eq!(store.find(&mut flash), Some(changed));
+        assert_eq!(store.find(&mut flash).newest, Some(changed));
         let mut read = Vec::new();
         store.load(&mut flash, &changed, |number| read.extend(number.to_le_bytes())).unwrap();
         assert_eq!(read, bytes);

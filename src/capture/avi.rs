@@ -7,11 +7,11 @@
 
 use super::frame::{Frame, Skipped};
 use super::mjpeg;
+use super::moment::Moment;
 use super::source::CaptureError;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
-use std::time::SystemTime;
 
 /// The largest chunk that is taken for a frame, in bytes.
 const LARGEST_FRAME: u32 = 256 * 1024 * 1024;
@@ -160,7 +160,7 @@ impl Avi {
                         picture,
                         index,
                         name: self.path.clone(),
-                        captured: SystemTime::now(),
+                        captured: Moment::now(),
                     }));
                 }
                 Err(why) => {

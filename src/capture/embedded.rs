@@ -1,9 +1,9 @@
 //! Pictures inside this program as a source, for the demo.
 
 use super::frame::Frame;
+use super::moment::Moment;
 use super::source::CaptureError;
 use crate::vision::{PictureError, decode_picture};
-use std::time::SystemTime;
 
 /// Picture files in memory with their names.
 pub struct Embedded {
@@ -25,7 +25,7 @@ impl Embedded {
             .map_err(|why| PictureError::File { path: name.into(), why: Box::new(why) })?;
         let (index, name) = (self.next as u64, (*name).to_string());
         self.next += 1;
-        Ok(Some(Frame { picture, index, name, captured: SystemTime::now() }))
+        Ok(Some(Frame { picture, index, name, captured: Moment::now() }))
     }
 
     pub(super) fn count(&self) -> u64 {

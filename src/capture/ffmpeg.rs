@@ -4,13 +4,15 @@
 //! follows the video's own colour space.
 
 use super::frame::Frame;
+use super::moment::Moment;
 use super::source::{CaptureError, is_usable_size};
 use image::RgbImage;
-use std::io::{BufRead, BufReader, Read};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::Duration;
 
 /// How much of what ffmpeg complains about is kept, in bytes.
 const LONGEST_COMPLAINT: usize = 2000;
@@ -18,10 +20,11 @@ const LONGEST_COMPLAINT: usize = 2000;
 /// A running ffmpeg.
 pub struct FfmpegPipe {
     input: String,
-    live: bool,
     child: Child,
-    frames: BufReader<ChildStdout>,
+    frames: BufReader<Patient>,
     complaint: Option<JoinHandle<String>>,
+    /// Number of its first frame.
+    first: u64,
     next: u64,
     finished: bool,
 }
@@ -30,15 +33,22 @@ impl FfmpegPipe {
     /// A video file.
     pub(super) fn file(path: &Path) -> Result<Self, CaptureError> {
         // Without the prefix, a colon in the name would make it an address.
-        Self::start("ffmpeg", path.display().to_string(), format!("file:{}", path.display()), false)
+        Self::start("ffmpeg", path.display().to_string(), format!("file:{}", path.display()), 0, None)
     }
 
-    /// An address such as `rtsp://camera/stream`.
-    pub(super) fn stream(address: &str) -> Result<Self, CaptureError> {
-        Self::start("ffmpeg", address.to_string(), address.to_string(), true)
+    /// An address such as `rtsp://camera/stream`, whose frames are counted from `next` on; broken
+    /// off when it gives nothing for so long.
+    pub(super) fn stream(address: &str, next: u64, timeout: Duration) -> Result<Self, CaptureError> {
+        Self::start("ffmpeg", address.to_string(), address.to_string(), next, Some(timeout))
     }
 
-    fn start(program: &str, input: String, argument: String, live: bool) -> Result<Self, CaptureError> {
+    fn start(
+        program: &str,
+        input: String,
+        argument: String,
+        next: u64,
+        timeout: Option<Duration>,
+    ) -> Result<Self, CaptureError> {
         let mut command = Command::new(program);
         command.args(["-hide_banner", "-loglevel", "error", "-nostdin", "-i"]).arg(argument);
         command.args(["-map", "0:v:0", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]);
@@ -52,8 +62,8 @@ impl FfmpegPipe {
         };
         // A thread, since ffmpeg stands still when nobody reads its complaints.
         let complaint = std::thread::spawn(move || last_of(stderr));
-        let frames = BufReader::with_capacity(1 << 20, frames);
-        Ok(Self { input, live, child, frames, complaint: Some(complaint), next: 0, finished: false })
+        let frames = BufReader::with_capacity(1 << 20, Patient { pipe: frames, timeout });
+        Ok(Self { input, child, frames, complaint: Some(complaint), first: next, next, finished: false })
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
@@ -62,12 +72,8 @@ impl FfmpegPipe {
         }
         match read_ppm(&mut self.frames) {
             Ok(Some(picture)) => {
-                let frame = Frame {
-                    picture,
-                    index: self.next,
-                    name: self.input.clone(),
-                    captured: SystemTime::now(),
-                };
+                let frame =
+                    Frame { picture, index: self.next, name: self.input.clone(), captured: Moment::now() };
                 self.next += 1;
                 Ok(Some(frame))
             }
@@ -86,12 +92,12 @@ impl FfmpegPipe {
         let ended_well = self.child.wait().is_ok_and(|status| status.success());
         let complaint = self.complaint.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         let why = match broken {
-            _ if !complaint.is_empty() && (!ended_well || self.next == 0) => {
+            _ if !complaint.is_empty() && (!ended_well || self.next == self.first) => {
                 format!("ffmpeg says: {complaint}")
             }
             Some(why) => why,
             None if !ended_well => "ffmpeg failed without saying why".to_string(),
-            None if self.next == 0 => "it has no frames".to_string(),
+            None if self.next == self.first => "it has no frames".to_string(),
             None => {
                 if !complaint.is_empty() {
                     log::warn!("{}: ffmpeg says: {complaint}", self.input);
@@ -100,15 +106,35 @@ impl FfmpegPipe {
             }
         };
         let path = self.input.clone();
-        Err(if self.next == 0 {
+        Err(if self.next == self.first {
             CaptureError::Video { path, why }
         } else {
             CaptureError::BrokenFrame { path, frame: self.next, why }
         })
     }
+}
 
-    pub(super) fn is_live(&self) -> bool {
-        self.live
+/// Reads, and waits no longer than so long for the next bytes.
+struct Patient {
+    pipe: ChildStdout,
+    timeout: Option<Duration>,
+}
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(timeout) = self.timeout {
+            let wait = Timespec {
+                tv_sec: timeout.as_secs().min(1 << 30) as i64,
+                tv_nsec: i64::from(timeout.subsec_nanos()),
+            };
+            if poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&wait))? == 0 {
+                return Err(std::io::Error::new(
+                    ErrorKind::TimedOut,
+                    format!("nothing came for {timeout:?}"),
+                ));
+            }
+        }
+        self.pipe.read(buffer)
     }
 }
 
@@ -171,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_said_so() {
-        let error = FfmpegPipe::start("no-such-ffmpeg", "a.mp4".into(), "a.mp4".into(), false).err().unwrap();
+        let error =
+            FfmpegPipe::start("no-such-ffmpeg", "a.mp4".into(), "a.mp4".into(), 0, None).err().unwrap();
         assert!(matches!(error, CaptureError::NoFfmpeg(_)));
     }
 

@@ -1,7 +1,7 @@
 //! One frame, and the note that is left of one that could not be had.
 
+use super::moment::Moment;
 use image::RgbImage;
-use std::time::SystemTime;
 
 /// A picture with where and when it was taken.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Frame {
     /// What it is a picture of, for people and logs: a file's path or a device's name.
     pub name: String,
     /// When it was read; for a camera, when it was taken.
-    pub captured: SystemTime,
+    pub captured: Moment,
 }
 
 /// A picture or frame that was left out.

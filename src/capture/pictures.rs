@@ -1,11 +1,11 @@
 //! Picture files as a source: one file, a folder with everything below it, or a pattern.
 
 use super::frame::{Frame, Skipped};
+use super::moment::Moment;
 use super::source::CaptureError;
 use crate::vision::{is_picture, load_picture};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// A list of picture files, read one after another in the order of their paths.
 pub struct Pictures {
@@ -83,7 +83,7 @@ impl Pictures {
             self.next += 1;
             match load_picture(path) {
                 Ok(picture) => {
-                    let (name, captured) = (path.display().to_string(), SystemTime::now());
+                    let (name, captured) = (path.display().to_string(), Moment::now());
                     return Ok(Some(Frame { picture, index, name, captured }));
                 }
                 Err(why) if self.single => return Err(why.into()),

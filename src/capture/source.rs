@@ -2,16 +2,15 @@
 //! modules beside this one.
 
 use super::avi::{Avi, AviOpened};
+use super::camera_options::SourceOptions;
 use super::embedded::Embedded;
 use super::ffmpeg::FfmpegPipe;
 use super::frame::{Frame, Skipped};
+use super::live::Live;
 use super::pictures::Pictures;
-#[cfg(feature = "v4l")]
-use super::v4l2::Camera;
 use super::y4m::Y4m;
 use crate::vision::{LARGEST_SIDE, PictureError, is_picture};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Where frames come from.
 pub enum Source {
@@ -25,24 +24,8 @@ pub enum Source {
     Avi(Avi),
     /// Any other video, decoded by the `ffmpeg` program.
     Ffmpeg(FfmpegPipe),
-    /// A V4L2 camera.
-    #[cfg(feature = "v4l")]
-    Camera(Camera),
-}
-
-/// What may be asked of a source. Only cameras take a size: files have one.
-#[derive(Clone, Debug)]
-pub struct SourceOptions {
-    /// Width and height to ask a camera for; it may answer with another size.
-    pub camera_size: Option<(u32, u32)>,
-    /// How long a camera may take for one frame.
-    pub frame_timeout: Duration,
-}
-
-impl Default for SourceOptions {
-    fn default() -> Self {
-        Self { camera_size: None, frame_timeout: Duration::from_secs(5) }
-    }
+    /// A V4L2 camera or a network stream.
+    Live(Live),
 }
 
 /// Why frames cannot be had.
@@ -129,7 +112,7 @@ impl Source {
     /// If it is not there, cannot be read, or has nothing usable in it.
     pub fn open(spec: &str, options: &SourceOptions) -> Result<Self, CaptureError> {
         if STREAMS.iter().any(|scheme| spec.starts_with(scheme)) {
-            return Ok(Source::Ffmpeg(FfmpegPipe::stream(spec)?));
+            return Ok(Source::Live(Live::stream(spec, options)?));
         }
         let path = Path::new(spec);
         let metadata = match std::fs::metadata(path) {
@@ -137,6 +120,9 @@ impl Source {
             // A file whose name has brackets in it is a file first, a pattern second.
             Err(_) if spec.contains(['*', '?', '[']) => {
                 return Ok(Source::Pictures(Pictures::pattern(spec)?));
+            }
+            Err(_) if options.wait && path.starts_with("/dev") => {
+                return Ok(Source::Live(Live::camera(spec, options)?));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(CaptureError::NotFound(spec.to_string()));
@@ -149,7 +135,7 @@ impl Source {
             return Ok(Source::Pictures(Pictures::folder(path)?));
         }
         if is_character_device(&metadata) {
-            return open_camera(spec, options);
+            return Ok(Source::Live(Live::camera(spec, options)?));
         }
         if is_picture(path) {
             return Ok(Source::Pictures(Pictures::file(path)));
@@ -179,8 +165,7 @@ impl Source {
             Source::Y4m(y4m) => y4m.next_frame(),
             Source::Avi(avi) => avi.next_frame(),
             Source::Ffmpeg(pipe) => pipe.next_frame(),
-            #[cfg(feature = "v4l")]
-            Source::Camera(camera) => camera.next_frame(),
+            Source::Live(live) => live.next_frame(),
         }
     }
 
@@ -192,9 +177,7 @@ impl Source {
             Source::Embedded(embedded) => Some(embedded.count()),
             Source::Y4m(y4m) => y4m.frame_count(),
             Source::Avi(avi) => avi.frame_count(),
-            Source::Ffmpeg(_) => None,
-            #[cfg(feature = "v4l")]
-            Source::Camera(_) => None,
+            Source::Ffmpeg(_) | Source::Live(_) => None,
         }
     }
 
@@ -205,11 +188,14 @@ impl Source {
 
     /// Whether frames come by themselves and are lost when not taken in time.
     pub fn is_live(&self) -> bool {
+        matches!(self, Source::Live(_))
+    }
+
+    /// A source that can be opened again when it breaks off.
+    pub fn live(&mut self) -> Option<&mut Live> {
         match self {
-            Source::Pictures(_) | Source::Embedded(_) | Source::Y4m(_) | Source::Avi(_) => false,
-            Source::Ffmpeg(pipe) => pipe.is_live(),
-            #[cfg(feature = "v4l")]
-            Source::Camera(_) => true,
+            Source::Live(live) => Some(live),
+            _ => None,
         }
     }
 
@@ -218,8 +204,7 @@ impl Source {
         match self {
             Source::Pictures(pictures) => pictures.skipped(),
             Source::Avi(avi) => avi.skipped(),
-            #[cfg(feature = "v4l")]
-            Source::Camera(camera) => camera.skipped(),
+            Source::Live(live) => live.skipped(),
             Source::Embedded(_) | Source::Y4m(_) | Source::Ffmpeg(_) => &[],
         }
     }
@@ -241,19 +226,6 @@ fn is_character_device(metadata: &std::fs::Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_character_device(_metadata: &std::fs::Metadata) -> bool {
     false
-}
-
-#[cfg(feature = "v4l")]
-fn open_camera(device: &str, options: &SourceOptions) -> Result<Source, CaptureError> {
-    Ok(Source::Camera(Camera::open(device, options)?))
-}
-
-#[cfg(not(feature = "v4l"))]
-fn open_camera(device: &str, _options: &SourceOptions) -> Result<Source, CaptureError> {
-    Err(CaptureError::Camera {
-        device: device.to_string(),
-        why: "this program was built without cameras: build it with the feature 'v4l'".to_string(),
-    })
 }
 
 #[cfg(test)]

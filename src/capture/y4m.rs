@@ -5,11 +5,11 @@
 
 use super::colour::{self, Range, Subsampling};
 use super::frame::Frame;
+use super::moment::Moment;
 use super::source::{CaptureError, is_usable_size};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::time::SystemTime;
 
 /// The longest header line that is read.
 const LONGEST_LINE: u64 = 4096;
@@ -83,7 +83,7 @@ impl Y4m {
         let Some(picture) = picture else {
             return Ok(None);
         };
-        let frame = Frame { picture, index: self.next, name: self.path.clone(), captured: SystemTime::now() };
+        let frame = Frame { picture, index: self.next, name: self.path.clone(), captured: Moment::now() };
         self.next += 1;
         Ok(Some(frame))
     }

@@ -3,7 +3,6 @@
 use super::exit::UsageError;
 use super::judge_pictures::{judge_pictures, tell_unusable};
 use super::{class_folders, model, terminal};
-use crate::evaluate::threshold_for_tpr;
 use crate::network::metadata::{ClassScores, Threshold};
 use crate::network::{Model, ModelFile};
 use anyhow::bail;
@@ -58,7 +57,7 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
         let right = judged.iter().filter(|verdict| verdict.class == Some(class)).count();
         let of_class: Vec<f32> = judged.iter().map(|verdict| verdict.score).collect();
         if !of_class.is_empty() {
-            statistics.push(class_scores(&classes[class], &of_class, right));
+            statistics.push(ClassScores::new(&classes[class], &of_class, right));
         }
         scores.extend(of_class);
     }
@@ -70,19 +69,15 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
             percent(args.tpr)
         );
     }
-    let value = threshold_for_tpr(&scores, args.tpr);
+    let source = format!("anchorwatch {} calibrate", env!("CARGO_PKG_VERSION"));
+    let threshold = Threshold::calibrate(&scores, args.tpr, &source);
+    let value = threshold.value;
     if !(value.is_finite() && value > 0.0) {
         bail!("the threshold would be {value}: the network gives no usable numbers for these pictures");
     }
     let accepted = scores.iter().filter(|score| **score <= value).count();
-    let old = file.metadata.threshold.value;
-    file.metadata.threshold = Threshold {
-        value,
-        target_tpr: args.tpr as f32,
-        measured_tpr: accepted as f32 / scores.len() as f32,
-        pictures: scores.len(),
-        source: format!("anchorwatch {} calibrate", env!("CARGO_PKG_VERSION")),
-    };
+    let promise = threshold.promise();
+    let old = std::mem::replace(&mut file.metadata.threshold, threshold).value;
     // Classes without pictures keep what they had.
     file.metadata.known_scores.retain(|old| statistics.iter().all(|new| new.class != old.class));
     file.metadata.known_scores.extend(statistics);
@@ -95,6 +90,9 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
         percent(accepted as f64 / scores.len() as f64),
         args.output.display()
     ))?;
+    if let Some(promise) = promise {
+        terminal::print_line(&super::inspect::promise(&promise))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -108,35 +106,9 @@ fn pictures_needed(tpr: f64) -> usize {
     ((1.0 / (1.0 - tpr) - 1e-6).ceil() as usize).max(20)
 }
 
-/// Of at least one score.
-fn class_scores(class: &str, scores: &[f32], right: usize) -> ClassScores {
-    let mut sorted = scores.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    let count = scores.len() as f64;
-    let mean = scores.iter().copied().map(f64::from).sum::<f64>() / count;
-    let variance = scores.iter().map(|&score| (f64::from(score) - mean).powi(2)).sum::<f64>() / count;
-    let quantile = |share: f64| sorted[((share * count).ceil() as usize).clamp(1, scores.len()) - 1];
-    ClassScores {
-        class: class.to_string(),
-        pictures: scores.len(),
-        accuracy: right as f32 / scores.len() as f32,
-        mean: mean as f32,
-        std: variance.sqrt() as f32,
-        quantiles: [0.05, 0.25, 0.5, 0.75, 0.95].map(quantile),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn statistics_by_hand() {
-        let scores = class_scores("dog", &[4.0, 2.0, 1.0, 3.0], 3);
-        assert_eq!((scores.pictures, scores.accuracy, scores.mean), (4, 0.75, 2.5));
-        assert!((scores.std - 1.25f32.sqrt()).abs() < 1e-6);
-        assert_eq!(scores.quantiles, [1.0, 1.0, 2.0, 3.0, 4.0]);
-    }
 
     #[test]
     fn the_rarer_the_rejection_the_more_pictures_are_needed() {

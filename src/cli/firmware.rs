@@ -2,7 +2,9 @@
 
 use super::exit::UsageError;
 use super::terminal;
+use crate::capture::{Frame, Source, SourceOptions};
 use crate::network::{Model, ModelFile};
+use crate::vision::{Preparer, Region};
 use anchorwatch_core::link::MAX_LOGITS;
 use anchorwatch_kernels::FlatProgram;
 use anyhow::Context;
@@ -27,10 +29,14 @@ pub struct FirmwareArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Write vectors.bin too: so many random pictures with the logits that they have here, to test a
-    /// board with
+    /// Write vectors.bin too: so many pictures with the logits that they have here, to test a board with.
+    /// They are the model's golden pictures, then those of --source, then random ones
     #[arg(long, value_name = "COUNT")]
     vectors: Option<u32>,
+
+    /// Pictures or a video for --vectors, each frame as a whole
+    #[arg(long, value_name = "SOURCE", requires = "vectors")]
+    source: Option<String>,
 
     /// Print JSON
     #[arg(long)]
@@ -49,7 +55,9 @@ pub fn run(args: &FirmwareArgs) -> anyhow::Result<ExitCode> {
     let network = args.out.join("network.bin");
     write(&network, &bytes)?;
     if let Some(count) = args.vectors {
-        write(&args.out.join("vectors.bin"), &vectors(&Model::from_file(&file)?, count)?)?;
+        let model = Model::from_file(&file)?;
+        let pictures = pictures(&model, count as usize, args.source.as_deref())?;
+        write(&args.out.join("vectors.bin"), &vectors(&model, &pictures)?)?;
     }
     if args.json {
         terminal::print_json(&json!({
@@ -76,28 +84,49 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write '{}'", path.display()))
 }
 
-/// How many there are, the bytes of a picture, and how many logits, as u32; then pictures, each with
-/// its logits as f32. All little endian.
-fn vectors(model: &Model, count: u32) -> anyhow::Result<Vec<u8>> {
+/// Pictures at the model's input size: golden ones, those of the source, random ones.
+fn pictures(model: &Model, count: usize, source: Option<&str>) -> anyhow::Result<Vec<Vec<u8>>> {
     let input = &model.metadata().input;
-    let mut session = model.session()?;
-    let mut bytes = Vec::new();
-    for number in [count, input.bytes() as u32, model.metadata().logits() as u32] {
-        bytes.extend(number.to_le_bytes());
+    let mut pictures = model.golden_pictures()?;
+    if let Some(source) = source {
+        let mut source = Source::open(source, &SourceOptions::default())?;
+        let mut preparer = Preparer::new(input);
+        while pictures.len() < count
+            && let Some(Frame { picture, .. }) = source.next_frame()?
+        {
+            let (width, height) = picture.dimensions();
+            pictures.push(preparer.prepare(&picture, Region::whole(width, height))?.to_vec());
+        }
     }
     // The same ones each time: a generator of Marsaglia's.
     let mut random = 2_463_534_242u32;
-    for _ in 0..count {
-        let picture: Vec<u8> = (0..input.bytes())
-            .map(|_| {
-                random ^= random << 13;
-                random ^= random >> 17;
-                random ^= random << 5;
-                (random >> 24) as u8
-            })
-            .collect();
-        bytes.extend(&picture);
-        bytes.extend(session.logits(&picture)?.iter().flat_map(|logit| logit.to_le_bytes()));
+    let random = std::iter::repeat_with(|| {
+        let pixels = std::iter::repeat_with(|| {
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            (random >> 24) as u8
+        });
+        pixels.take(input.bytes()).collect()
+    });
+    let missing = count.saturating_sub(pictures.len());
+    pictures.extend(random.take(missing));
+    pictures.truncate(count);
+    Ok(pictures)
+}
+
+/// How many there are, the bytes of a picture, and how many logits, as u32; then pictures, each with
+/// its logits as f32. All little endian.
+fn vectors(model: &Model, pictures: &[Vec<u8>]) -> anyhow::Result<Vec<u8>> {
+    let metadata = model.metadata();
+    let mut session = model.session()?;
+    let mut bytes = Vec::new();
+    for number in [pictures.len(), metadata.input.bytes(), metadata.logits()] {
+        bytes.extend((number as u32).to_le_bytes());
+    }
+    for picture in pictures {
+        bytes.extend(picture);
+        bytes.extend(session.logits(picture)?.iter().flat_map(|logit| logit.to_le_bytes()));
     }
     Ok(bytes)
 }

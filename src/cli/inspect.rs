@@ -1,6 +1,7 @@
 //! `anchorwatch inspect`: what a model file has in it, and whether this device runs it right.
 
 use super::{exit, model, terminal};
+use crate::evaluate::Promise;
 use crate::network::metadata::{Colour, ResizeRule};
 use crate::network::{GoldenResult, LayerReport, Metadata, Model};
 use anyhow::bail;
@@ -46,6 +47,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         terminal::print_json(&json!({
             "id": model.id(),
             "metadata": metadata,
+            "promise": model.metadata().threshold.promise(),
             "golden_pictures": model.metadata().golden.len(),
             "layers": model.layers(),
             "verified": results.as_ref().map(|results| json!({ "passes": verified, "pictures": results })),
@@ -83,6 +85,9 @@ fn text(model: &Model, place: &str) -> String {
         threshold.source,
         threshold.measured_tpr * 100.0
     );
+    if let Some(promised) = threshold.promise() {
+        let _ = write!(text, "\n  promise     {}", promise(&promised));
+    }
     let _ = write!(text, "\n  golden      {} pictures for 'inspect --verify'", golden.len());
 
     let _ = write!(text, "\n\nWhere it comes from\n");
@@ -123,6 +128,16 @@ fn text(model: &Model, place: &str) -> String {
     }
     let _ = write!(text, "\n\n{}", layers(model.layers()));
     text
+}
+
+/// What a threshold promises, for people.
+pub fn promise(promise: &Promise) -> String {
+    format!(
+        "a new known thing is flagged at most {:.2} % of the time, if pictures are like those it was found with; 95 % confidence that this threshold accepts {:.1} to {:.1} % of them",
+        promise.flagged_at_most * 100.0,
+        promise.accepted[0] * 100.0,
+        promise.accepted[1] * 100.0
+    )
 }
 
 fn layers(layers: &[LayerReport]) -> String {

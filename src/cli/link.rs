@@ -127,9 +127,19 @@ fn status(link: &mut Link, as_json: bool) -> anyhow::Result<()> {
         wording::centres_text,
     );
     let counted = format!(
-        "{} verdicts, {} of them unknown; {} events lost; host lost {} times",
-        counters.verdicts, counters.unknown, counters.lost_events, counters.host_losses
+        "{} verdicts, {} of them unknown, {} more refused; {} events lost; host lost {} times",
+        counters.verdicts,
+        counters.unknown,
+        counters.refused_verdicts,
+        counters.lost_events,
+        counters.host_losses
     );
+    let flash = match counters.flash_errors {
+        0 => "sound".to_string(),
+        errors => {
+            format!("{errors} failures since its start: if 'centres' is not what it should be, upload again")
+        }
+    };
     let broken = |frames: &anchorwatch_core::link::FrameCounters| {
         u64::from(frames.too_long)
             + u64::from(frames.cut_off)
@@ -151,6 +161,7 @@ fn status(link: &mut Link, as_json: bool) -> anyhow::Result<()> {
         ("centres", centres),
         ("counted", counted),
         ("line", line),
+        ("flash", flash),
     ] {
         terminal::print_line(&format!("{what:<10} {value}"))?;
     }

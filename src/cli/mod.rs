@@ -3,6 +3,8 @@
 
 mod bench;
 mod calibrate;
+#[cfg(feature = "v4l")]
+mod cameras;
 mod class_folders;
 mod completions;
 mod config;
@@ -13,9 +15,11 @@ mod firmware;
 mod inspect;
 mod judge_pictures;
 mod link;
+mod man;
 mod model;
 mod run;
 mod run_display;
+mod run_lines;
 mod settings;
 mod terminal;
 
@@ -52,6 +56,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    #[cfg(feature = "v4l")]
+    Cameras(cameras::CamerasArgs),
     Eval(eval::EvalArgs),
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
@@ -60,6 +66,7 @@ enum Command {
     Firmware(firmware::FirmwareArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 const AFTER_HELP: &str = "\
@@ -67,6 +74,7 @@ Examples:
   anchorwatch run --demo                          what it does, on pictures inside the program
   anchorwatch run --source holiday/               every picture in a folder
   anchorwatch run --source /dev/video0 --events unknown/    a camera; unknown things are kept
+  anchorwatch cameras                             which cameras there are, and what they can do
   anchorwatch inspect model.onnx --verify         what a model knows, and whether it runs right here
 
 Configuration: flags go before environment variables (ANCHORWATCH_…, named at each flag), and these
@@ -93,6 +101,8 @@ pub fn main() -> ExitCode {
     let file = cli.config.as_deref();
     let result = match cli.command {
         Command::Run(args) => run::run(args, own, file),
+        #[cfg(feature = "v4l")]
+        Command::Cameras(args) => cameras::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -101,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Firmware(args) => firmware::run(&args),
         Command::Config(args) => config::run(args, own, file),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     };
     exit::code(result)
 }

@@ -2,17 +2,28 @@
 
 use super::exit::UsageError;
 use super::run_display::{Display, Form};
+use super::run_lines as lines;
 use super::settings::Settings;
 use super::{demo, model, terminal};
 use crate::capture::Source;
 use crate::link::{Journal, Reported, Reporter, Speed};
-use crate::network::Judge;
-use crate::pipeline::{Capture, Happening, Recorder, Rules, Run};
+use crate::network::Crew;
+use crate::network::metadata::Colour;
+use crate::notify::{Stream, Systemd};
+use crate::pipeline::{Capture, Changes, Happening, Recorder, Rules, Run, Stopper};
 use crate::record::{AnnotatedFolder, EventLog};
+use crate::watch::background::calm;
+use anyhow::Context;
 use clap::{ArgMatches, Args};
-use std::path::Path;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+/// How long there may be no verdict before the companion is left to think this program dead.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Judge pictures, a video or a camera: known, or never seen
 ///
@@ -20,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// number is the rejection score ÷ the threshold: up to 1.0 is known, above it is unknown. Each
 /// picture is judged by itself; in a video or before a camera, something unknown is one event from
 /// when it comes into view until it is gone. At the end there is a summary. Ctrl-C or SIGTERM end
-/// it; everything seen until then is kept.
+/// it; everything seen until then is kept. SIGHUP reads the configuration again.
 #[derive(Args, Debug)]
 pub struct RunArgs {
     #[command(flatten)]
@@ -40,25 +51,31 @@ pub struct RunArgs {
 }
 
 pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let settings = args.settings.over_file(matches, file)?.settings;
+    let settings = args.settings.clone().over_file(matches, file)?.settings;
+    let model = model::load(settings.model.as_deref())?;
+    let grey = model.metadata().input.colour == Colour::Grey;
     let source = match &settings.source {
         _ if args.demo => demo::source(),
-        Some(source) => Source::open(source, &settings.source_options())?,
+        Some(source) => Source::open(source, &settings.source_options(grey))?,
         None => {
             let what = "say what to look at: --source with a picture, folder, video or camera, or --demo";
             return Err(UsageError(what.to_string()).into());
         }
     };
-    let model = model::load(settings.model.as_deref())?.with_threads(model::threads(settings.threads));
-    let mut judge = Judge::new(&model)?;
+    let mut crew = Crew::new(&model, model::threads(settings.threads))?;
     if let Some(threshold) = settings.threshold {
-        judge.set_threshold(threshold as f32);
+        crew.set_threshold(threshold as f32);
     }
 
     let (live, pictures) = (source.is_live(), source.is_pictures());
     let rules = Rules {
         regions: settings.region.clone(),
+        least_side: settings.min_size,
         watch: (!pictures).then(|| settings.watch()),
+        cool_down: Duration::from_secs_f64(settings.cool_down),
+        // A folder of pictures and a video are looked at whenever that is asked for.
+        background: settings.background().filter(|_| !pictures),
+        schedule: settings.schedule.clone().filter(|_| live),
         max_frames: args.max_frames,
     };
     let log =
@@ -77,24 +94,56 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     if args.demo {
         display.say(&demo::introduction(model.metadata()))?;
     }
+    let stream = settings
+        .stream
+        .as_deref()
+        .map(|path| Stream::listen(path).with_context(|| format!("cannot listen on '{}'", path.display())));
+    let stream = stream.transpose()?;
+    let mut run = Run::new(crew, model.metadata(), rules, &recorder)?;
     let mut capture = Capture::start(source)?;
-    let stopper = capture.stopper();
-    let interrupted = AtomicBool::new(false);
-    ctrlc::set_handler(move || {
-        if interrupted.swap(true, Ordering::Relaxed) {
-            // The second time, something hangs that should not.
-            std::process::exit(1);
-        }
-        stopper.stop();
-    })?;
+    let (changed, changes) = channel();
+    run.heed(changes);
+    let reload = Reload {
+        flags: args.settings,
+        matches: matches.clone(),
+        file: file.map(Path::to_path_buf),
+        settings: settings.clone(),
+        threshold: model.metadata().threshold.value,
+        changed,
+    };
+    heed_signals(capture.stopper(), reload)?;
+    let mut systemd = Systemd::new();
+    systemd.ready();
 
-    let mut run = Run::new(judge, model.metadata(), rules, &recorder)?;
+    let classes = &model.metadata().classes;
     let result = run.to_the_end(&mut capture, &mut |happening, tally| {
-        if let (Happening::Judged { region, verdict, .. }, Some(companion)) = (&happening, &companion) {
+        if let (Happening::Judged { region, verdict, background, .. }, Some(companion)) =
+            (&happening, &companion)
+        {
+            let verdict = if *background { &calm(verdict) } else { *verdict };
             companion.verdict(u16::try_from(region.id).unwrap_or(u16::MAX), verdict);
+        }
+        if let Some(stream) = stream.as_ref().filter(|stream| stream.is_heard())
+            && let Some(line) = lines::streamed(&happening, classes)
+        {
+            stream.send(&line);
+        }
+        if matches!(happening, Happening::Round) {
+            systemd.alive(|| {
+                let age = tally.last_frame.map_or("no frame yet".to_string(), |last| {
+                    format!("the last frame is {:.1} s old", last.age().as_secs_f64())
+                });
+                format!(
+                    "{:.1} frames/s, {age}, {} events, camera lost {} times",
+                    tally.frames_per_second(),
+                    tally.events,
+                    tally.losses
+                )
+            });
         }
         display.show(happening, tally)
     });
+    systemd.stopping();
     let tally = run.tally;
     let recorded = recorder.finish();
     if let Some(companion) = companion {
@@ -112,11 +161,74 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
+/// What it takes to read the configuration again.
+struct Reload {
+    flags: Settings,
+    matches: ArgMatches,
+    file: Option<PathBuf>,
+    /// What is in effect.
+    settings: Settings,
+    /// The model's own.
+    threshold: f32,
+    changed: Sender<Changes>,
+}
+
+impl Reload {
+    /// A configuration that is wrong changes nothing.
+    fn read(&mut self) {
+        match self.flags.clone().over_file(&self.matches, self.file.as_deref()) {
+            Ok(layers) => self.change(layers.settings),
+            Err(error) => log::error!("the configuration stays as it was: {error:#}"),
+        }
+    }
+
+    fn change(&mut self, settings: Settings) {
+        let fixed = settings.fixed_differences(&self.settings).unwrap_or_default();
+        if !fixed.is_empty() {
+            log::warn!("heeded only after a new start: {}", fixed.join(", "));
+        }
+        log::info!("the configuration was read again");
+        let changes = Changes {
+            regions: settings.region.clone(),
+            least_side: settings.min_size,
+            watch: settings.watch(),
+            cool_down: Duration::from_secs_f64(settings.cool_down),
+            schedule: settings.schedule.clone(),
+            threshold: settings.threshold.map_or(self.threshold, |threshold| threshold as f32),
+        };
+        // Nobody heeds it any more when the run has ended.
+        let _ = self.changed.send(changes);
+        self.settings = settings;
+    }
+}
+
+/// Ctrl-C and SIGTERM end the run, the second time at once; SIGHUP reads the configuration again.
+fn heed_signals(stopper: Stopper, mut reload: Reload) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    std::thread::Builder::new().name("signals".to_string()).spawn(move || {
+        let mut interrupted = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                Systemd::reloading();
+                reload.read();
+                Systemd::new().ready();
+            } else if std::mem::replace(&mut interrupted, true) {
+                // The second time, something hangs that should not.
+                std::process::exit(1);
+            } else {
+                stopper.stop();
+            }
+        }
+    })?;
+    Ok(())
+}
+
 /// The thread that tells the companion, if there is one.
 fn companion(settings: &Settings) -> anyhow::Result<Option<Reporter>> {
     let Some(address) = &settings.uart else { return Ok(None) };
     let journal = settings.events.as_deref().map(|folder| Journal::open(&folder.join("companion.jsonl")));
-    Ok(Some(Reporter::start(address.clone(), Speed(settings.baud), journal.transpose()?)?))
+    let reporter = Reporter::start(address.clone(), Speed(settings.baud), journal.transpose()?, PATIENCE)?;
+    Ok(Some(reporter))
 }
 
 fn tell_of(reported: &Reported) {

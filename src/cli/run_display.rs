@@ -1,16 +1,15 @@
 //! What a run shows: lines on standard output, a status line on a terminal, and the summary.
 
+use super::run_lines as lines;
 use super::settings::Settings;
 use super::terminal::{print_line, print_message, status_line};
 use crate::capture::{Frame, Skipped};
 use crate::network::Metadata;
-use crate::pipeline::{Happening, Recorded, Tally, wording};
-use crate::record::events::timestamp;
+use crate::pipeline::{Happening, Notice, Recorded, Tally, wording};
 use crate::vision::{Region, RegionRule};
 use crate::watch::Sighting;
 use anchorwatch_core::Verdict;
 use indicatif::ProgressBar;
-use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -42,26 +41,6 @@ pub struct Display {
     status: ProgressBar,
 }
 
-/// A verdict as JSON.
-#[derive(Serialize)]
-struct VerdictLine<'a> {
-    frame: u64,
-    source: &'a str,
-    time: String,
-    region: u32,
-    region_box: [u32; 4],
-    /// "known" or "unknown".
-    outcome: &'a str,
-    /// What it is, or is most like; null when the network gave no finite numbers.
-    class: Option<&'a str>,
-    runner_up: Option<&'a str>,
-    /// Larger is more unknown; null when it is not finite.
-    score: Option<f32>,
-    threshold: f32,
-    /// Score ÷ threshold: above 1 is unknown.
-    relative_score: Option<f32>,
-}
-
 impl Display {
     /// For a run with these settings.
     pub fn new(
@@ -81,6 +60,7 @@ impl Display {
                 RegionRule::Frame | RegionRule::Centre => true,
                 RegionRule::Boxes(boxes) => boxes.len() == 1,
                 RegionRule::Grid { columns, rows } => columns * rows == 1,
+                RegionRule::Motion(_) | RegionRule::Socket(_) => false,
             },
             pictures,
             skipped: Vec::new(),
@@ -96,10 +76,13 @@ impl Display {
     /// Shows what happened.
     pub fn show(&mut self, happening: Happening<'_>, tally: &Tally) -> std::io::Result<()> {
         match happening {
-            Happening::Judged { frame, region, verdict } => {
+            Happening::Judged { frame, region, verdict, background } => {
                 match self.form {
-                    Form::Json => print_line(&self.json(frame, region, verdict)?)?,
-                    Form::Verdicts => print_line(&self.verdict(frame, region, verdict))?,
+                    Form::Json => {
+                        let line = lines::verdict(frame, region, verdict, background, &self.classes);
+                        print_line(&serde_json::to_string(&line)?)?;
+                    }
+                    Form::Verdicts => print_line(&self.verdict(frame, region, verdict, background))?,
                     Form::Events => {}
                 }
                 self.status.set_position(tally.frames);
@@ -108,6 +91,8 @@ impl Display {
             Happening::Started(sighting) if self.form != Form::Json => print_line(&self.started(sighting))?,
             Happening::Finished(sighting) if self.form != Form::Json => print_line(&self.finished(sighting))?,
             Happening::Started(_) | Happening::Finished(_) => {}
+            Happening::Notice(notice) => self.notice(notice)?,
+            Happening::Round => {}
             Happening::Skipped(skipped) => {
                 log::info!("left out: {}", reason(skipped));
                 if self.skipped.len() < MOST_REASONS {
@@ -120,28 +105,25 @@ impl Display {
 }
 
 impl Display {
-    fn json(&self, frame: &Frame, region: Region, verdict: &Verdict) -> std::io::Result<String> {
-        let name = |class: Option<usize>| class.and_then(|class| self.classes.get(class)).map(String::as_str);
-        let finite = |value: f32| value.is_finite().then_some(value);
-        let line = VerdictLine {
-            frame: frame.index,
-            source: &frame.name,
-            time: timestamp(frame.captured),
-            region: region.id,
-            region_box: [region.x, region.y, region.width, region.height],
-            outcome: if verdict.is_unknown() { "unknown" } else { "known" },
-            class: name(verdict.class),
-            runner_up: name(verdict.runner_up),
-            score: finite(verdict.score),
-            threshold: verdict.threshold,
-            relative_score: finite(verdict.relative_score()),
+    /// A camera that is lost is no verdict: with `--json` it is on standard error only, as a message
+    /// of the capturing thread.
+    fn notice(&self, notice: &Notice) -> std::io::Result<()> {
+        let line = match notice {
+            Notice::Lost { why, .. } => {
+                self.status.set_message("the camera is lost");
+                format!("CAMERA LOST: {why}")
+            }
+            Notice::Back { source, format, after, .. } => {
+                format!("camera back: '{source}' after {:.1} s, {format}", after.as_secs_f64())
+            }
         };
-        Ok(serde_json::to_string(&line)?)
+        if self.form == Form::Json { Ok(()) } else { print_line(&line) }
     }
 
-    fn verdict(&self, frame: &Frame, region: Region, verdict: &Verdict) -> String {
+    fn verdict(&self, frame: &Frame, region: Region, verdict: &Verdict, background: bool) -> String {
         let name = if self.pictures { self.short(&frame.name) } else { format!("frame {}", frame.index) };
-        format!("{name:<24}{}  {}", self.region(region), wording::line(verdict, &self.classes))
+        let background = if background { "  (background)" } else { "" };
+        format!("{name:<24}{}  {}{background}", self.region(region), wording::line(verdict, &self.classes))
     }
 
     fn started(&self, sighting: &Sighting) -> String {
@@ -184,7 +166,8 @@ impl Display {
             tally.unknown_regions(),
             tally.events
         );
-        for (count, what) in [(tally.dropped, "dropped"), (tally.skipped, "left out")] {
+        let counts = [(tally.dropped, "dropped"), (tally.skipped, "left out"), (tally.losses, "camera lost")];
+        for (count, what) in counts {
             if count > 0 {
                 status += &format!("   {what} {count}");
             }
@@ -216,6 +199,12 @@ impl Display {
             unknown.insert_str(0, "most like ");
         }
         line("UNKNOWN", tally.unknown_regions(), unknown);
+        if tally.background > 0 {
+            line("", tally.background, "more are background".to_string());
+        }
+        if tally.unwatched > 0 {
+            line("unwatched", tally.unwatched, "frames, by the schedule".to_string());
+        }
         if tally.not_finite > 0 {
             line("", tally.not_finite, "of these because the network gave no finite numbers".to_string());
         }
@@ -230,6 +219,7 @@ impl Display {
         }
         for (what, number, why) in [
             ("dropped", tally.dropped, "frames came while another was being judged"),
+            ("lost", tally.losses, "times the camera was gone; it was opened again"),
             ("", recorded.dropped_frames, "frames were not annotated: the disk is too slow"),
             ("LOST", recorded.lost_events, "lines of the event log"),
             ("LOST", recorded.lost_crops, "pictures of events"),

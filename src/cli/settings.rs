@@ -3,10 +3,12 @@
 //! of the file is a flag and has a variable.
 
 use super::exit::UsageError;
-use crate::capture::SourceOptions;
+use crate::capture::{CameraFormat, ControlSetting, SourceOptions};
 use crate::link::{Address, Speed};
 use crate::record::CropFormat;
 use crate::vision::RegionRule;
+use crate::watch::background::BackgroundRule;
+use crate::watch::schedule::Schedule;
 use anchorwatch_core::WatchConfig;
 use anchorwatch_kernels::Isa;
 use anyhow::Context;
@@ -32,16 +34,47 @@ pub struct Settings {
     pub source: Option<String>,
 
     /// Which parts of a frame are judged: frame (all of it), centre (the largest square), grid:3x2
-    /// (columns × rows), or box:x,y,width,height;… in pixels
+    /// (columns × rows), box:x,y,width,height;… in pixels, motion (what moves; with limits:
+    /// motion:min=0.5%,max=80%,most=8), or socket:PATH (boxes that another program sends there)
     #[arg(long, env = "ANCHORWATCH_REGION", value_name = "RULE", default_value_t = Settings::default().region)]
     #[serde(with = "as_text")]
     pub region: RegionRule,
+
+    /// Regions with a side shorter than this are not judged
+    #[arg(
+        long, env = "ANCHORWATCH_MIN_SIZE", value_name = "PIXELS",
+        default_value_t = Settings::default().min_size
+    )]
+    pub min_size: u32,
 
     /// The size to ask a camera for, such as 1280x720; it may answer with another
     #[arg(long, env = "ANCHORWATCH_CAMERA_SIZE", value_name = "WxH")]
     pub camera_size: Option<CameraSize>,
 
-    /// Seconds after which a camera that gives no frame counts as gone
+    /// Frames a second to ask a camera for; it may answer with another rate
+    #[arg(long, env = "ANCHORWATCH_CAMERA_RATE", value_name = "FPS")]
+    pub camera_rate: Option<f64>,
+
+    /// The camera's pixel format: grey, yuyv, nv12 or mjpeg [default: the one that costs least]
+    #[arg(long, env = "ANCHORWATCH_CAMERA_FORMAT", value_name = "FORMAT")]
+    pub camera_format: Option<CameraFormat>,
+
+    /// Set a control of the camera: exposure, gain or white-balance (a number, or auto), or any that
+    /// 'anchorwatch cameras' lists. May be given several times, or with commas
+    #[arg(long, env = "ANCHORWATCH_CAMERA_CONTROL", value_name = "NAME=VALUE", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub camera_control: Vec<ControlSetting>,
+
+    /// When the camera or stream is not there at the start, wait for it
+    #[arg(
+        long, env = "ANCHORWATCH_WAIT_FOR_CAMERA", value_name = "BOOL", num_args = 0..=1,
+        default_value_t = Settings::default().wait_for_camera, default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub wait_for_camera: bool,
+
+    /// Seconds after which a camera or stream that gives no frame counts as lost; it is then opened
+    /// again, and again
     #[arg(
         long, env = "ANCHORWATCH_FRAME_TIMEOUT", value_name = "SECONDS",
         default_value_t = Settings::default().frame_timeout
@@ -88,6 +121,31 @@ pub struct Settings {
     )]
     pub clear_ratio: f64,
 
+    /// After an event, no other starts in the same place for so many seconds
+    #[arg(
+        long, env = "ANCHORWATCH_COOL_DOWN", value_name = "SECONDS", help_heading = "Known or unknown",
+        default_value_t = Settings::default().cool_down
+    )]
+    pub cool_down: f64,
+
+    /// Learn in the first so many seconds what is always there, and do not tell of it afterwards
+    #[arg(
+        long, env = "ANCHORWATCH_LEARN_BACKGROUND", value_name = "SECONDS",
+        help_heading = "Known or unknown", default_value_t = Settings::default().learn_background
+    )]
+    pub learn_background: f64,
+
+    /// How far from what was learnt is still background, as a share of the threshold
+    #[arg(
+        long, env = "ANCHORWATCH_BACKGROUND_TOLERANCE", value_name = "SHARE",
+        help_heading = "Known or unknown", default_value_t = Settings::default().background_tolerance
+    )]
+    pub background_tolerance: f64,
+
+    /// Watch a camera at these local times only, such as 'mon-fri 8:00-18:00; sat,sun 22:00-6:00'
+    #[arg(long, env = "ANCHORWATCH_SCHEDULE", value_name = "TIMES", help_heading = "Known or unknown")]
+    pub schedule: Option<Schedule>,
+
     /// Keep what is unknown in this folder: events.jsonl, one line an event, and its picture in
     /// crops/
     #[arg(short, long, env = "ANCHORWATCH_EVENTS", value_name = "DIR", help_heading = "What to keep")]
@@ -103,6 +161,10 @@ pub struct Settings {
     /// Write every judged frame with boxes and labels into this folder
     #[arg(short, long, env = "ANCHORWATCH_ANNOTATE", value_name = "DIR", help_heading = "What to keep")]
     pub annotate: Option<PathBuf>,
+
+    /// Tell verdicts and events, as JSON lines, to every program that connects to this Unix socket
+    #[arg(long, env = "ANCHORWATCH_STREAM", value_name = "SOCKET", help_heading = "Whom to tell")]
+    pub stream: Option<PathBuf>,
 
     /// Tell every verdict to the companion microcontroller on this serial port, such as /dev/serial0
     ///
@@ -125,7 +187,12 @@ impl Default for Settings {
         Self {
             source: None,
             region: RegionRule::Frame,
+            min_size: 0,
             camera_size: None,
+            camera_rate: None,
+            camera_format: None,
+            camera_control: Vec::new(),
+            wait_for_camera: false,
             frame_timeout: SourceOptions::default().frame_timeout.as_secs_f64(),
             model: None,
             threads: None,
@@ -133,16 +200,35 @@ impl Default for Settings {
             raise: KOfN { k: watch.raise_k, n: watch.raise_n },
             clear: KOfN { k: watch.clear_k, n: watch.clear_n },
             clear_ratio: 0.9,
+            cool_down: 0.0,
+            learn_background: 0.0,
+            background_tolerance: 0.5,
+            schedule: None,
             events: None,
             crops: Crops::Jpeg,
             annotate: None,
+            stream: None,
             uart: None,
             baud: Speed::default().0,
         }
     }
 }
 
+/// The keys that are heeded when the configuration is read again.
+const RELOADED: [&str; 8] =
+    ["region", "min-size", "threshold", "raise", "clear", "clear-ratio", "cool-down", "schedule"];
+
 impl Settings {
+    /// Which keys differ that are only heeded at a start.
+    pub fn fixed_differences(&self, other: &Settings) -> anyhow::Result<Vec<String>> {
+        let (mine, others) = (toml::Table::try_from(self)?, toml::Table::try_from(other)?);
+        let mut keys: Vec<String> = mine.keys().chain(others.keys()).cloned().collect();
+        keys.sort();
+        keys.dedup();
+        keys.retain(|key| mine.get(key) != others.get(key) && !RELOADED.contains(&key.as_str()));
+        Ok(keys)
+    }
+
     /// When events start and end.
     pub fn watch(&self) -> WatchConfig {
         WatchConfig {
@@ -154,10 +240,23 @@ impl Settings {
         }
     }
 
-    /// What is asked of the source.
-    pub fn source_options(&self) -> SourceOptions {
+    /// How the background is learnt, if it is.
+    pub fn background(&self) -> Option<BackgroundRule> {
+        (self.learn_background > 0.0).then(|| BackgroundRule {
+            learn: Duration::from_secs_f64(self.learn_background),
+            tolerance: self.background_tolerance as f32,
+        })
+    }
+
+    /// What is asked of the source, for a model with or without colours.
+    pub fn source_options(&self, grey: bool) -> SourceOptions {
         SourceOptions {
             camera_size: self.camera_size.map(|size| (size.width, size.height)),
+            camera_rate: self.camera_rate,
+            camera_format: self.camera_format,
+            camera_controls: self.camera_control.clone(),
+            grey,
+            wait: self.wait_for_camera,
             frame_timeout: Duration::from_secs_f64(self.frame_timeout),
         }
     }
@@ -191,8 +290,21 @@ impl Settings {
         if !(0.001..=86_400.0).contains(&self.frame_timeout) {
             return fails("frame-timeout", "must be between 0.001 and 86400 seconds");
         }
+        if self.camera_rate.is_some_and(|rate| !(0.01..=1000.0).contains(&rate)) {
+            return fails("camera-rate", "must be between 0.01 and 1000 frames a second");
+        }
         if !(300..=4_000_000).contains(&self.baud) {
             return fails("baud", "must be between 300 and 4000000");
+        }
+        let a_year = 0.0..=31_536_000.0;
+        if !a_year.contains(&self.cool_down) {
+            return fails("cool-down", "must be between 0 and 31536000 seconds");
+        }
+        if !a_year.contains(&self.learn_background) {
+            return fails("learn-background", "must be between 0 and 31536000 seconds");
+        }
+        if !(self.background_tolerance > 0.0 && self.background_tolerance <= 100.0) {
+            return fails("background-tolerance", "must be above 0 and up to 100");
         }
         if !(self.clear_ratio > 0.0 && self.clear_ratio <= 1.0) {
             return fails("clear-ratio", "must be above 0 and up to 1");

@@ -1,9 +1,11 @@
 //! Standard output, standard error, and the progress bars between the two: lines are printed above
 //! the bars, and messages too.
 
+use crate::record::events::timestamp;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::LazyLock;
+use std::time::SystemTime;
 
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
@@ -30,7 +32,7 @@ pub fn set_up(verbose: u8, quiet: bool) {
             log::Level::Trace => "trace",
         };
         if verbose > 1 {
-            write!(output, "{} {} ", output.timestamp_millis(), record.target())?;
+            write!(output, "{} {} ", timestamp(SystemTime::now()), record.target())?;
         }
         writeln!(output, "{level}: {}", record.args())
     });

@@ -3,8 +3,10 @@
 //!
 //! Direction, everywhere: a larger score means *more unknown*.
 
+mod calibrated;
 mod figures;
 mod metrics;
 
+pub use calibrated::Promise;
 pub use figures::{Figures, KnownPicture};
 pub use metrics::{auroc, fpr_at_tpr, oscr, threshold_for_tpr};

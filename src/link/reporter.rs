@@ -45,10 +45,18 @@ struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     queue: VerdictQueue,
+    /// When the last verdict came, or the thread was started.
+    judged: Instant,
     closed: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { queue: VerdictQueue::default(), judged: Instant::now(), closed: false }
+    }
 }
 
 impl Shared {
@@ -60,22 +68,31 @@ impl Shared {
 
 impl Reporter {
     /// Starts the thread. A companion that is not there yet is waited for. Its events go into the
-    /// journal; without one they are only logged.
+    /// journal; without one they are only logged. When there is no verdict for longer than `patience`, no
+    /// signs of life are given: what does not judge any more is not alive, whatever its threads do, and
+    /// the companion shall say so.
     ///
     /// # Errors
     /// If the system gives no more threads.
-    pub fn start(address: Address, speed: Speed, journal: Option<Journal>) -> std::io::Result<Self> {
+    pub fn start(
+        address: Address,
+        speed: Speed,
+        journal: Option<Journal>,
+        patience: Duration,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
         let reported = Reported::default();
-        let work = Work { address, speed, journal, shared: theirs, reported, unanswered: 0 };
+        let work = Work { address, speed, journal, patience, shared: theirs, reported, unanswered: 0 };
         let thread = std::thread::Builder::new().name("companion".to_string()).spawn(|| work.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
     /// Has the companion told of a verdict. Never waits.
     pub fn verdict(&self, region: u16, verdict: &Verdict) {
-        self.shared.lock().queue.push(RegionVerdict::new(region, verdict));
+        let mut state = self.shared.lock();
+        state.judged = Instant::now();
+        state.queue.push(RegionVerdict::new(region, verdict));
     }
 
     /// Ends the thread, after at most some seconds for the last verdicts, and says what became of all.
@@ -101,6 +118,7 @@ struct Work {
     address: Address,
     speed: Speed,
     journal: Option<Journal>,
+    patience: Duration,
     shared: Arc<Shared>,
     reported: Reported,
     /// Verdicts that were sent, but never answered.
@@ -142,6 +160,7 @@ impl Work {
         let mut boot = None;
         let mut closed: Option<Instant> = None;
         let mut sending = false;
+        let mut stalled = false;
         loop {
             link.exchange(Duration::from_millis(5))?;
             while let Some(reply) = link.take_reply() {
@@ -185,6 +204,16 @@ impl Work {
                 return Ok(());
             }
             if !link.is_idle() {
+                continue;
+            }
+            let stalls = state.judged.elapsed() > self.patience;
+            if stalls && !stalled {
+                log::error!("no verdict for {:?}: the companion gets no signs of life", self.patience);
+            } else if stalled && !stalls {
+                log::warn!("there are verdicts again: the companion gets signs of life");
+            }
+            stalled = stalls;
+            if stalled {
                 continue;
             }
             if boot.is_some() && synced.is_none_or(|time| time.elapsed() > SYNC) {

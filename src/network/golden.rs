@@ -4,7 +4,8 @@
 //! A network that runs wholly in integers gives the same bits on every processor, so there nothing
 //! less will do. Float parts are added up in another order by another processor.
 
-use super::{Model, ModelError};
+use super::metadata::Golden;
+use super::{Metadata, Model, ModelError};
 use anchorwatch_core::{Centres, Scorer};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -42,6 +43,20 @@ const TOLERANCE_F32: f32 = 1e-3;
 const TOLERANCE_MIXED: f32 = 0.05;
 
 impl Model {
+    /// The golden pictures as the network takes them: H×W×C bytes each.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn golden_pictures(&self) -> Result<Vec<Vec<u8>>, ModelError> {
+        let Metadata { input, golden, .. } = self.metadata();
+        let wrong = |what: String| ModelError::Metadata(format!("a golden picture: {what}"));
+        let pixels = |golden: &Golden| {
+            let png = BASE64_STANDARD.decode(&golden.png).map_err(|error| wrong(error.to_string()))?;
+            input.decode_png(&png).map_err(wrong)
+        };
+        golden.iter().map(pixels).collect()
+    }
+
     /// Runs the golden pictures.
     ///
     /// # Errors
@@ -65,9 +80,7 @@ impl Model {
         };
         let mut session = self.session()?;
         let mut results = Vec::new();
-        for golden in &metadata.golden {
-            let png = BASE64_STANDARD.decode(&golden.png).map_err(|error| wrong(error.to_string()))?;
-            let pixels = metadata.input.decode_png(&png).map_err(wrong)?;
+        for (golden, pixels) in metadata.golden.iter().zip(self.golden_pictures()?) {
             let logits = session.logits(&pixels)?;
             let (expected, here) = (verdict(&golden.logits)?, verdict(logits)?);
             let scale = golden.logits.iter().fold(1.0f32, |scale, logit| scale.max(logit.abs()));

@@ -106,6 +106,100 @@ impl Judge {
     }
 }
 
+/// What is said of one region, kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// Class, score, known or unknown.
+    pub verdict: Verdict,
+    /// Distances to the M centres.
+    pub distances: Vec<f32>,
+    /// The N logits.
+    pub logits: Vec<f32>,
+}
+
+impl From<Judged<'_>> for Judgement {
+    fn from(judged: Judged<'_>) -> Self {
+        Self { verdict: judged.verdict, distances: judged.distances.to_vec(), logits: judged.logits.to_vec() }
+    }
+}
+
+/// Judges all regions of a frame: one with all threads, several side by side with one thread each,
+/// which wastes less than sharing every layer does. The verdicts are the same either way.
+pub struct Crew {
+    model: Model,
+    threads: usize,
+    /// Uses all threads.
+    first: Judge,
+    /// Use one thread each; made when they are needed.
+    others: Vec<Judge>,
+    threshold: f32,
+}
+
+impl Crew {
+    /// A crew with the model's own threshold that uses so many threads.
+    ///
+    /// # Errors
+    /// If the model cannot be run.
+    pub fn new(model: &Model, threads: usize) -> Result<Self, ModelError> {
+        let first = Judge::new(&model.clone().with_threads(threads))?;
+        let threshold = first.threshold();
+        Ok(Self { model: model.clone().with_threads(1), threads, first, others: Vec::new(), threshold })
+    }
+
+    /// Judges with another threshold from now on.
+    pub fn set_threshold(&mut self, threshold: f32) {
+        self.threshold = threshold;
+        self.first.set_threshold(threshold);
+        self.others.iter_mut().for_each(|judge| judge.set_threshold(threshold));
+    }
+
+    /// The threshold in use.
+    pub fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    /// Judges regions of a picture, in their order.
+    ///
+    /// # Errors
+    /// As [`Judge::judge`], of the first that fails.
+    pub fn judge_all(
+        &mut self,
+        picture: &RgbImage,
+        regions: &[Region],
+    ) -> Result<Vec<Judgement>, JudgeError> {
+        let side_by_side = self.threads.min(regions.len());
+        if side_by_side < 2 {
+            return regions.iter().map(|region| Ok(self.first.judge(picture, *region)?.into())).collect();
+        }
+        while self.others.len() < side_by_side {
+            let mut judge = Judge::new(&self.model)?;
+            judge.set_threshold(self.threshold);
+            self.others.push(judge);
+        }
+        let share = regions.len().div_ceil(side_by_side);
+        let judge_share = |judge: &mut Judge, regions: &[Region]| -> Result<Vec<Judgement>, JudgeError> {
+            regions.iter().map(|region| Ok(judge.judge(picture, *region)?.into())).collect()
+        };
+        std::thread::scope(|scope| {
+            let mut shares = self.others.iter_mut().zip(regions.chunks(share));
+            let own = shares.next();
+            let others: Vec<_> =
+                shares.map(|(judge, regions)| scope.spawn(move || judge_share(judge, regions))).collect();
+            let mut judged = own.map_or(Ok(Vec::new()), |(judge, regions)| judge_share(judge, regions));
+            for other in others {
+                let share = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                if let Ok(all) = &mut judged {
+                    match share {
+                        Ok(share) => all.extend(share),
+                        Err(error) => judged = Err(error),
+                    }
+                }
+            }
+            judged
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::model::tests::colours;
@@ -144,5 +238,24 @@ mod tests {
         assert!(!judged.verdict.is_unknown());
         assert_eq!(judged.verdict.threshold, 1e3);
         assert!(judge.judge(&picture, Region::whole(9, 8)).is_err());
+    }
+
+    #[test]
+    fn side_by_side_is_the_same_as_one_after_another() {
+        let model = Model::from_file(&colours()).unwrap();
+        let picture = RgbImage::from_fn(64, 48, |x, y| Rgb([(x * 4) as u8, (y * 5) as u8, (x ^ y) as u8]));
+        let regions: Vec<Region> =
+            (0..7).map(|id| Region { id, x: id * 8, y: id * 5, width: 8, height: 9 }).collect();
+        let (mut alone, mut crew) = (Crew::new(&model, 1).unwrap(), Crew::new(&model, 3).unwrap());
+        let expected = alone.judge_all(&picture, &regions).unwrap();
+        assert_eq!(expected.len(), 7);
+        for count in 0..=7 {
+            assert_eq!(crew.judge_all(&picture, &regions[..count]).unwrap(), expected[..count]);
+        }
+        crew.set_threshold(1e6);
+        let known = crew.judge_all(&picture, &regions).unwrap();
+        assert!(known.iter().all(|judged| !judged.verdict.is_unknown() && judged.verdict.threshold == 1e6));
+        let outside = [regions[0], Region { id: 9, x: 60, y: 0, width: 8, height: 9 }];
+        assert!(crew.judge_all(&picture, &outside).is_err());
     }
 }

@@ -4,9 +4,11 @@
 //! what is replaced is counted; a file waits until it is taken, since none of its frames may be
 //! lost.
 
-use crate::capture::{CaptureError, Frame, Skipped, Source};
+use crate::capture::{CaptureError, Frame, Live, Moment, Skipped, Source, back_off};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// A source that is read in a thread of its own.
 pub struct Capture {
@@ -18,6 +20,61 @@ pub struct Capture {
 #[derive(Clone)]
 pub struct Stopper(Arc<Shared>);
 
+/// What a live source has to say besides frames.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// It has broken off, and is tried again and again.
+    Lost {
+        /// The device or address.
+        source: String,
+        /// The reason.
+        why: String,
+        /// When this was noticed.
+        at: Moment,
+    },
+    /// It gives frames again, perhaps in another format.
+    Back {
+        /// The device or address.
+        source: String,
+        /// Format and size.
+        format: String,
+        /// When its first frame came.
+        at: Moment,
+        /// How long it was away.
+        after: Duration,
+        /// How often it was tried.
+        attempts: u32,
+    },
+}
+
+/// What comes next from a source.
+#[derive(Debug)]
+pub enum Next {
+    /// A frame.
+    Frame(Frame),
+    /// A live source was lost, or is back.
+    Notice(Notice),
+    /// Nothing came in the time that one wanted to wait.
+    Nothing,
+    /// The source has ended, or was stopped.
+    End,
+}
+
+/// How a source is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CaptureHealth {
+    /// When the newest frame was taken.
+    pub last_frame: Option<Moment>,
+    /// It is lost at present.
+    pub lost: bool,
+    /// How often it was lost.
+    pub losses: u64,
+    /// Frames of a live source that nobody looked at, since there was a newer one.
+    pub dropped: u64,
+    /// Format and size of a live source.
+    pub format: Option<String>,
+}
+
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
@@ -27,8 +84,10 @@ struct Shared {
 #[derive(Default)]
 struct State {
     frame: Option<Frame>,
-    /// Frames that were replaced before they were judged.
-    dropped: u64,
+    notices: VecDeque<Notice>,
+    health: CaptureHealth,
+    /// Of the dropped frames, those that were replaced here.
+    replaced: u64,
     /// What the source left out since it was last asked for.
     skipped: Vec<Skipped>,
     /// The source's last word.
@@ -55,11 +114,44 @@ impl Shared {
         while !keep_newest && state.frame.is_some() && !state.stopped {
             state = self.wait(state);
         }
+        state.health.last_frame = Some(frame.captured);
         if state.frame.replace(frame).is_some() && keep_newest {
-            state.dropped += 1;
+            state.replaced += 1;
         }
         self.changed.notify_all();
         !state.stopped
+    }
+
+    /// Tells that the source is lost or back. A frame of before is of no interest any more.
+    fn notice(&self, notice: Notice) {
+        let mut state = self.lock();
+        match &notice {
+            Notice::Lost { .. } => {
+                state.health.lost = true;
+                state.health.losses += 1;
+                state.replaced += u64::from(state.frame.take().is_some());
+            }
+            Notice::Back { .. } => state.health.lost = false,
+        }
+        state.notices.push_back(notice);
+        self.changed.notify_all();
+    }
+
+    /// Whether it was stopped before the time was over.
+    fn sleep(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut state = self.lock();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if state.stopped || left.is_zero() {
+                return state.stopped;
+            }
+            state = self.wait_for(state, left);
+        }
+    }
+
+    fn wait_for<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn end(&self, result: Result<(), CaptureError>, skipped: &[Skipped]) {
@@ -98,23 +190,27 @@ impl Capture {
         Stopper(self.shared.clone())
     }
 
-    /// Waits for the next frame; `None` after the last one, or when stopped.
+    /// Waits for what comes next, but no longer than so long.
     ///
     /// # Errors
-    /// If the source breaks off, as [`Source::next_frame`] says.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
+    /// If the source breaks off for good, as [`Source::next_frame`] says.
+    pub fn next(&mut self, wait: Duration) -> Result<Next, CaptureError> {
+        let until = Instant::now() + wait;
         let mut state = self.shared.lock();
         loop {
             if state.stopped {
-                return Ok(None);
+                return Ok(Next::End);
+            }
+            if let Some(notice) = state.notices.pop_front() {
+                return Ok(Next::Notice(notice));
             }
             if let Some(frame) = state.frame.take() {
                 self.shared.changed.notify_all();
-                return Ok(Some(frame));
+                return Ok(Next::Frame(frame));
             }
             if state.ended.is_some() {
                 let ended = state.ended.replace(Ok(()));
-                return ended.unwrap_or(Ok(())).map(|()| None);
+                return ended.unwrap_or(Ok(())).map(|()| Next::End);
             }
             if state.gone {
                 drop(state);
@@ -122,15 +218,22 @@ impl Capture {
                 if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
                     std::panic::resume_unwind(panic);
                 }
-                return Ok(None);
+                return Ok(Next::End);
             }
-            state = self.shared.wait(state);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Next::Nothing);
+            }
+            state = self.shared.wait_for(state, left);
         }
     }
 
-    /// How many frames of a live source were replaced by newer ones before they were judged.
-    pub fn dropped(&self) -> u64 {
-        self.shared.lock().dropped
+    /// How the source is.
+    pub fn health(&self) -> CaptureHealth {
+        let state = self.shared.lock();
+        let mut health = state.health.clone();
+        health.dropped += state.replaced;
+        health
     }
 
     /// What the source left out since this was last called.
@@ -160,7 +263,16 @@ fn read_all(mut source: Source, shared: &Shared) {
     let keep_newest = source.is_live();
     let (mut next, mut told) = (0, 0);
     loop {
-        match source.next_frame() {
+        let mut read = source.next_frame();
+        if let Some(live) = source.live() {
+            if let Err(error) = read {
+                read = reconnect(live, &error, shared);
+            }
+            let mut state = shared.lock();
+            state.health.dropped = live.passed_over();
+            state.health.format = live.description();
+        }
+        match read {
             Ok(Some(frame)) => {
                 // Frames that were left out have numbers too. A camera keeps the newest of them only.
                 let left_out = usize::try_from(frame.index - next).unwrap_or(usize::MAX);
@@ -179,22 +291,63 @@ fn read_all(mut source: Source, shared: &Shared) {
     }
 }
 
+/// Tries until there is a frame again, which it returns, or until it is stopped.
+fn reconnect(live: &mut Live, error: &CaptureError, shared: &Shared) -> Result<Option<Frame>, CaptureError> {
+    let (lost, source) = (Instant::now(), live.name().to_string());
+    let why = error.to_string();
+    log::warn!("{why}; it is tried again");
+    shared.notice(Notice::Lost { source: source.clone(), why: why.clone(), at: Moment::now() });
+    let (mut attempt, mut last) = (0, why);
+    while !shared.sleep(back_off(attempt)) {
+        attempt += 1;
+        match live.reopen().and_then(|()| live.next_frame()) {
+            Ok(Some(frame)) => {
+                let format = live.description().unwrap_or_default();
+                log::warn!("'{source}' is back, {format}");
+                let (at, after) = (frame.captured, lost.elapsed());
+                shared.notice(Notice::Back { source, format, at, after, attempts: attempt });
+                return Ok(Some(frame));
+            }
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                // The same trouble is told of once.
+                let why = error.to_string();
+                if why != last {
+                    log::warn!("{why}; it is tried again");
+                    last = why;
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::capture::SourceOptions;
     use image::RgbImage;
     use std::path::Path;
-    use std::time::SystemTime;
 
     fn capture(source: &Path) -> Capture {
         let options = SourceOptions::default();
         Capture::start(Source::open(source.to_str().unwrap(), &options).unwrap()).unwrap()
     }
 
+    impl Capture {
+        /// The next frame; none at the end.
+        fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
+            match self.next(Duration::from_secs(60))? {
+                Next::Frame(frame) => Ok(Some(frame)),
+                Next::End => Ok(None),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     fn frame(index: u64) -> Frame {
         let picture = RgbImage::new(1, 1);
-        Frame { picture, index, name: "a test".to_string(), captured: SystemTime::UNIX_EPOCH }
+        Frame { picture, index, name: "a test".to_string(), captured: Moment::now() }
     }
 
     #[test]
@@ -213,7 +366,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         assert_eq!(seen, [1, 3, 4]);
-        assert_eq!(capture.dropped(), 0);
+        assert_eq!(capture.health().dropped, 0);
         let skipped: Vec<_> = capture.take_skipped().into_iter().map(|skipped| skipped.path).collect();
         let names = ["a.png", "c.png", "f.png"].map(|name| folder.path().join(name).display().to_string());
         assert_eq!(skipped, names);
@@ -239,7 +392,7 @@ mod tests {
         }
         let mut capture = Capture { shared: shared.clone(), thread: None };
         assert_eq!(capture.next_frame().unwrap().unwrap().index, 4);
-        assert_eq!(capture.dropped(), 4);
+        assert_eq!(capture.health().dropped, 4);
         shared.put(frame(5), &[], true);
         shared.end(Ok(()), &[]);
         assert_eq!(capture.next_frame().unwrap().unwrap().index, 5, "the last frame comes before the end");
@@ -262,5 +415,31 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(20));
         stopper.stop();
         assert!(!capturing.join().unwrap());
+    }
+
+    #[test]
+    fn a_loss_is_told_before_what_comes_after_it_and_hides_what_was_before() {
+        let shared = Arc::new(Shared::default());
+        let mut capture = Capture { shared: shared.clone(), thread: None };
+        shared.put(frame(0), &[], true);
+        let (source, why, at) = ("cam".to_string(), "unplugged".to_string(), Moment::now());
+        shared.notice(Notice::Lost { source: source.clone(), why, at });
+        assert!(capture.health().lost);
+        shared.notice(Notice::Back {
+            source,
+            format: "4×4".to_string(),
+            at,
+            after: Duration::from_secs(1),
+            attempts: 2,
+        });
+        shared.put(frame(1), &[], true);
+        let next = |capture: &mut Capture| capture.next(Duration::ZERO).unwrap();
+        assert!(matches!(next(&mut capture), Next::Notice(Notice::Lost { .. })));
+        assert!(matches!(next(&mut capture), Next::Notice(Notice::Back { attempts: 2, .. })));
+        assert!(matches!(next(&mut capture), Next::Frame(Frame { index: 1, .. })));
+        assert!(matches!(next(&mut capture), Next::Nothing));
+        let health = capture.health();
+        assert_eq!((health.lost, health.losses, health.dropped), (false, 1, 1));
+        assert!(health.last_frame.is_some());
     }
 }

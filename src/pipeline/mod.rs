@@ -6,28 +6,60 @@ mod recorder_thread;
 mod tally;
 pub mod wording;
 
-pub use capture_thread::{Capture, Stopper};
+pub use capture_thread::{Capture, CaptureHealth, Next, Notice, Stopper};
 pub use recorder_thread::{NewEvent, Recorded, Recorder};
 pub use tally::Tally;
 
 use crate::capture::{CaptureError, Frame, Skipped};
-use crate::network::{Judge, JudgeError, Judged, Metadata};
+use crate::network::{Crew, JudgeError, Judgement, Metadata};
 use crate::record::{Label, Phase};
-use crate::vision::{Region, RegionError, RegionRule};
+use crate::vision::{Region, RegionError, RegionFinder, RegionRule};
+use crate::watch::background::{self, Background, BackgroundRule};
+use crate::watch::schedule::Schedule;
 use crate::watch::{Change, Sight, Sighting, SightingWatch};
 use anchorwatch_core::{RegionsFull, Verdict, WatchConfig, WatchConfigError};
 use image::imageops::crop_imm;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+/// What is done from time to time is done at least so often, also when no frame comes.
+const TICK: Duration = Duration::from_millis(250);
 
 /// What is done with frames.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Which parts of a frame are judged.
     pub regions: RegionRule,
+    /// Regions with a side shorter than this, in pixels, are not judged.
+    pub least_side: u32,
     /// When unknown regions become events; without it each frame is a picture that has nothing to
     /// do with the one before, and every unknown region is an event by itself.
     pub watch: Option<WatchConfig>,
+    /// After an event, none starts in the same place for so long.
+    pub cool_down: Duration,
+    /// What is always there is learnt at the start, and is no event.
+    pub background: Option<BackgroundRule>,
+    /// When it is watched; without it, always.
+    pub schedule: Option<Schedule>,
     /// Stop after so many judged frames.
     pub max_frames: Option<u64>,
+}
+
+/// What can be changed while it runs.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// Which parts of a frame are judged.
+    pub regions: RegionRule,
+    /// Regions with a side shorter than this, in pixels, are not judged.
+    pub least_side: u32,
+    /// When unknown regions become events; of no effect on pictures.
+    pub watch: WatchConfig,
+    /// After an event, none starts in the same place for so long.
+    pub cool_down: Duration,
+    /// When it is watched; without it, always.
+    pub schedule: Option<Schedule>,
+    /// Scores above it are unknown.
+    pub threshold: f32,
 }
 
 /// Why a run ended before its source did.
@@ -71,6 +103,8 @@ pub enum Happening<'a> {
         region: Region,
         /// What was said of it.
         verdict: &'a Verdict,
+        /// It is unknown, but was always there.
+        background: bool,
     },
     /// Something unknown has come into view.
     Started(&'a Sighting),
@@ -78,6 +112,10 @@ pub enum Happening<'a> {
     Finished(&'a Sighting),
     /// A picture or frame was left out.
     Skipped(&'a Skipped),
+    /// A live source was lost, or is back.
+    Notice(&'a Notice),
+    /// The loop has gone round once more, with or without a frame.
+    Round,
 }
 
 /// Shows what happens to people or programs. An error of it ends the run.
@@ -85,9 +123,13 @@ pub type Show<'a> = dyn FnMut(Happening<'_>, &Tally) -> std::io::Result<()> + 'a
 
 /// The judging side of a run.
 pub struct Run<'a> {
-    judge: Judge,
+    crew: Crew,
     classes: &'a [String],
-    rules: Rules,
+    finder: RegionFinder,
+    background: Option<Background>,
+    schedule: Option<Schedule>,
+    max_frames: Option<u64>,
+    changes: Option<Receiver<Changes>>,
     recorder: &'a Recorder,
     watch: Option<SightingWatch>,
     /// The newest frame's file or device.
@@ -100,17 +142,39 @@ impl<'a> Run<'a> {
     /// A run that has seen nothing.
     ///
     /// # Errors
-    /// If the watch's configuration makes no sense.
+    /// If the watch's configuration makes no sense, or the socket for regions cannot be made.
     pub fn new(
-        judge: Judge,
+        crew: Crew,
         metadata: &'a Metadata,
         rules: Rules,
         recorder: &'a Recorder,
     ) -> Result<Self, RunError> {
-        let watch = rules.watch.map(SightingWatch::new).transpose()?;
+        let finder = RegionFinder::new(rules.regions, rules.least_side)?;
+        let watch = rules
+            .watch
+            .map(|config| SightingWatch::new(config, rules.cool_down, finder.follows()))
+            .transpose()?;
+        let (background, schedule) = (rules.background.map(Background::new), rules.schedule);
         let classes = &metadata.classes;
         let tally = Tally::new(classes.len());
-        Ok(Self { judge, classes, rules, recorder, watch, source: String::new(), tally })
+        Ok(Self {
+            crew,
+            classes,
+            finder,
+            background,
+            schedule,
+            max_frames: rules.max_frames,
+            changes: None,
+            recorder,
+            watch,
+            source: String::new(),
+            tally,
+        })
+    }
+
+    /// Heeds what comes from there, from the next frame on.
+    pub fn heed(&mut self, changes: Receiver<Changes>) {
+        self.changes = Some(changes);
     }
 
     /// Judges frame after frame until the source ends, is stopped, or breaks off. Whatever happens,
@@ -125,16 +189,24 @@ impl<'a> Run<'a> {
     }
 
     fn frames(&mut self, capture: &mut Capture, show: &mut Show<'_>) -> Result<(), RunError> {
-        while self.rules.max_frames.is_none_or(|most| self.tally.frames < most) {
-            let next = capture.next_frame();
-            self.tally.dropped = capture.dropped();
+        while self.max_frames.is_none_or(|most| self.tally.frames < most) {
+            let next = capture.next(TICK);
+            let health = capture.health();
+            (self.tally.dropped, self.tally.losses) = (health.dropped, health.losses);
+            self.tally.last_frame = health.last_frame;
             for skipped in capture.take_skipped() {
                 self.skip(&skipped, show)?;
             }
             match next? {
-                Some(frame) => self.frame(frame, show)?,
-                None => break,
+                Next::Frame(frame) => self.frame(frame, show)?,
+                Next::Notice(notice) => self.notice(notice, show)?,
+                Next::Nothing => {}
+                Next::End => break,
             }
+            while let Some(changes) = self.changes.as_ref().and_then(|changes| changes.try_recv().ok()) {
+                self.change(changes, show)?;
+            }
+            show(Happening::Round, &self.tally)?;
         }
         match &self.tally.first_skipped {
             Some(first) if self.tally.frames == 0 => {
@@ -146,23 +218,32 @@ impl<'a> Run<'a> {
 
     fn frame(&mut self, frame: Frame, show: &mut Show<'_>) -> Result<(), RunError> {
         self.source.clone_from(&frame.name);
-        let (width, height) = frame.picture.dimensions();
-        let regions = match self.rules.regions.regions(width, height) {
+        if self.schedule.as_ref().is_some_and(|schedule| !schedule.has_now()) {
+            self.tally.unwatched += 1;
+            return self.finish(&Ok(()), show);
+        }
+        let regions = match self.finder.find(&frame.picture) {
             Ok(regions) => regions,
-            // Pictures may have any size; the frames of a video or camera all have the same.
-            Err(error) if self.watch.is_none() => {
+            // Pictures may have any size, and a camera that comes back another one.
+            Err(error) if self.watch.is_none() || self.tally.frames > 0 => {
                 let (path, why) = (frame.name, error.to_string());
                 return self.skip(&Skipped { path, why }, show);
             }
             Err(error) => return Err(error.into()),
         };
+        let judged = self.crew.judge_all(&frame.picture, &regions)?;
         let mut labels = Vec::new();
-        for region in regions {
-            let verdict = self.region(&frame, region, show)?;
+        for (region, judged) in regions.into_iter().zip(&judged) {
+            self.region(&frame, region, judged, show)?;
             if self.recorder.wants_frames() {
-                let (text, unknown) = (wording::label(&verdict, self.classes), verdict.is_unknown());
+                let verdict = &judged.verdict;
+                let (text, unknown) = (wording::label(verdict, self.classes), verdict.is_unknown());
                 labels.push(Label { region, text, unknown });
             }
+        }
+        let gone = self.watch.as_mut().map(SightingWatch::end_frame).unwrap_or_default();
+        for sighting in gone {
+            self.finished(&sighting, show)?;
         }
         self.tally.frames += 1;
         if self.recorder.wants_frames() {
@@ -171,50 +252,101 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn region(&mut self, frame: &Frame, region: Region, show: &mut Show<'_>) -> Result<Verdict, RunError> {
-        let judged = self.judge.judge(&frame.picture, region)?;
-        let verdict = judged.verdict;
-        self.tally.judged(&verdict);
-        show(Happening::Judged { frame, region, verdict: &verdict }, &self.tally)?;
+    fn region(
+        &mut self,
+        frame: &Frame,
+        region: Region,
+        judged: &Judgement,
+        show: &mut Show<'_>,
+    ) -> Result<(), RunError> {
+        let Judgement { verdict, distances, logits } = judged;
+        let is_background = match &mut self.background {
+            Some(background) if verdict.is_unknown() => {
+                // Of tracks, the number says nothing about the place.
+                let place = if self.finder.follows() { 0 } else { region.id };
+                background.has(place, logits, verdict.threshold, frame.captured)
+            }
+            _ => false,
+        };
+        self.tally.judged(verdict, is_background);
+        show(Happening::Judged { frame, region, verdict, background: is_background }, &self.tally)?;
         let Some(watch) = &mut self.watch else {
-            if verdict.is_unknown() {
+            if verdict.is_unknown() && !is_background {
                 self.tally.events += 1;
                 if self.recorder.wants_events() {
-                    self.recorder.event(single(frame, region, &judged));
+                    self.recorder.event(single(frame, region, judged));
                 }
             }
-            return Ok(verdict);
+            return Ok(());
         };
+        let calm = background::calm(verdict);
         let sight = Sight {
             picture: &frame.picture,
             frame: frame.index,
             captured: frame.captured,
             region,
-            verdict: &verdict,
-            distances: judged.distances,
+            verdict: if is_background { &calm } else { verdict },
+            distances,
         };
-        match watch.update(sight)? {
-            None => {}
+        let change = match watch.update(sight) {
+            Ok(change) => change,
+            // Tracks come as they will; those that find no place are judged, and that is all.
+            Err(error) if self.finder.follows() => {
+                log::debug!("{error}");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match change {
+            None => Ok(()),
             Some(Change::Started(sighting)) => {
                 self.tally.events += 1;
                 if self.recorder.wants_events() {
                     self.recorder.event(NewEvent::started(sighting, &frame.name));
                 }
-                show(Happening::Started(sighting), &self.tally)?;
+                Ok(show(Happening::Started(sighting), &self.tally)?)
             }
-            Some(Change::Finished(sighting)) => {
-                if self.recorder.wants_events() {
-                    self.recorder.event(NewEvent::finished(&sighting, &frame.name));
-                }
-                show(Happening::Finished(&sighting), &self.tally)?;
-            }
+            Some(Change::Finished(sighting)) => self.finished(&sighting, show),
         }
-        Ok(verdict)
+    }
+
+    fn finished(&mut self, sighting: &Sighting, show: &mut Show<'_>) -> Result<(), RunError> {
+        if self.recorder.wants_events() {
+            self.recorder.event(NewEvent::finished(sighting, &self.source));
+        }
+        Ok(show(Happening::Finished(sighting), &self.tally)?)
     }
 
     fn skip(&mut self, skipped: &Skipped, show: &mut Show<'_>) -> Result<(), RunError> {
         self.tally.skip(skipped);
         Ok(show(Happening::Skipped(skipped), &self.tally)?)
+    }
+
+    /// What is in view ends; something that is still there comes into view anew.
+    fn change(&mut self, changes: Changes, show: &mut Show<'_>) -> Result<(), RunError> {
+        self.finish(&Ok(()), show)?;
+        self.crew.set_threshold(changes.threshold);
+        self.schedule = changes.schedule;
+        if let Err(error) = self.finder.change(changes.regions, changes.least_side) {
+            log::error!("the regions stay as they were: {error}");
+        }
+        if self.watch.is_some() {
+            let follows = self.finder.follows();
+            self.watch = Some(SightingWatch::new(changes.watch, changes.cool_down, follows)?);
+        }
+        Ok(())
+    }
+
+    /// When the source is lost, nothing is in view any more: no verdict outlives its frame.
+    fn notice(&mut self, notice: Notice, show: &mut Show<'_>) -> Result<(), RunError> {
+        if matches!(notice, Notice::Lost { .. }) {
+            self.finish(&Ok(()), show)?;
+        }
+        show(Happening::Notice(&notice), &self.tally)?;
+        if self.recorder.wants_events() {
+            self.recorder.notice(notice);
+        }
+        Ok(())
     }
 
     /// Ends what is still in view.
@@ -233,7 +365,7 @@ impl<'a> Run<'a> {
 }
 
 /// A picture by itself.
-fn single(frame: &Frame, region: Region, judged: &Judged<'_>) -> NewEvent {
+fn single(frame: &Frame, region: Region, judged: &Judgement) -> NewEvent {
     let Region { x, y, width, height, .. } = region;
     NewEvent {
         phase: Phase::Single,
@@ -242,7 +374,8 @@ fn single(frame: &Frame, region: Region, judged: &Judged<'_>) -> NewEvent {
         frame: frame.index,
         region,
         verdict: judged.verdict,
-        distances: judged.distances.to_vec(),
+        distances: judged.distances.clone(),
+        crop_frame: frame.index,
         crop: crop_imm(&frame.picture, x, y, width, height).to_image(),
         summary: None,
     }

@@ -2,10 +2,11 @@
 //! judging. Annotated frames of a live source are dropped, and counted, when the queue is full of
 //! them. Events never are: before one is lost, judging waits.
 
-use crate::capture::Frame;
+use super::Notice;
+use crate::capture::{Frame, Moment, boot_id};
 use crate::network::Model;
 use crate::record::events::timestamp;
-use crate::record::{AnnotatedFolder, Event, EventLog, Label, Phase, Summary};
+use crate::record::{AnnotatedFolder, CameraEvent, CameraPhase, Event, EventLog, Label, Phase, Summary};
 use crate::vision::Region;
 use crate::watch::Sighting;
 use anchorwatch_core::Verdict;
@@ -14,7 +15,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
 
 /// Events that may wait for the disk.
 const MOST_EVENTS: usize = 32;
@@ -27,7 +27,7 @@ pub struct NewEvent {
     /// What happened.
     pub phase: Phase,
     /// When.
-    pub time: SystemTime,
+    pub time: Moment,
     /// The file or device.
     pub source: String,
     /// Number of the frame that is described.
@@ -38,6 +38,8 @@ pub struct NewEvent {
     pub verdict: Verdict,
     /// Distances to the centres.
     pub distances: Vec<f32>,
+    /// Number of the frame that the crop is of: the one that shows it best.
+    pub crop_frame: u64,
     /// The region's pixels.
     pub crop: RgbImage,
     /// What there was from the start to the end, of a finished event.
@@ -53,26 +55,29 @@ impl NewEvent {
     /// It is gone: its worst frame.
     pub fn finished(sighting: &Sighting, source: &str) -> Self {
         let summary = Summary {
-            started: timestamp(sighting.started),
+            started: timestamp(sighting.started.time),
             seconds: sighting.seconds(),
             frames: sighting.frames,
             unknown_frames: sighting.unknown_frames,
             worst_frame: sighting.worst.frame,
+            best_frame: sighting.best.frame,
         };
         Self { summary: Some(summary), ..Self::new(Phase::Finished, sighting.last, sighting, source) }
     }
 
-    fn new(phase: Phase, time: SystemTime, sighting: &Sighting, source: &str) -> Self {
+    fn new(phase: Phase, time: Moment, sighting: &Sighting, source: &str) -> Self {
         let worst = &sighting.worst;
         Self {
             phase,
             time,
             source: source.to_string(),
             frame: worst.frame,
-            region: sighting.region,
+            // Its number stays, its place is that of the worst frame.
+            region: Region { id: sighting.region.id, ..worst.region },
             verdict: worst.verdict,
             distances: worst.distances.clone(),
-            crop: worst.crop.clone(),
+            crop_frame: sighting.best.frame,
+            crop: sighting.best.crop.clone(),
             summary: None,
         }
     }
@@ -114,6 +119,7 @@ pub struct Recorder {
 
 enum Job {
     Event(Box<NewEvent>),
+    Notice(Notice),
     Frame { frame: Frame, labels: Vec<Label>, named: bool },
 }
 
@@ -154,6 +160,7 @@ impl Recorder {
             classes: model.metadata().classes.clone(),
             model: model.id().to_string(),
             open: BTreeMap::new(),
+            lost: None,
             recorded: Recorded::default(),
         };
         let thread = std::thread::Builder::new().name("record".to_string()).spawn(move || {
@@ -184,6 +191,17 @@ impl Recorder {
         }
         state.events += 1;
         state.jobs.push_back(Job::Event(Box::new(event)));
+        self.queue.changed.notify_all();
+    }
+
+    /// Has what happened to the camera written down. Waits when the queue is full.
+    pub fn notice(&self, notice: Notice) {
+        let mut state = self.queue.lock();
+        while state.events >= MOST_EVENTS && !state.gone {
+            state = self.queue.wait(state);
+        }
+        state.events += 1;
+        state.jobs.push_back(Job::Notice(notice));
         self.queue.changed.notify_all();
     }
 
@@ -237,7 +255,7 @@ impl Queue {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 match job {
-                    Job::Event(_) => state.events -= 1,
+                    Job::Event(_) | Job::Notice(_) => state.events -= 1,
                     Job::Frame { .. } => state.frames -= 1,
                 }
                 self.changed.notify_all();
@@ -273,7 +291,10 @@ struct Writer {
     classes: Vec<String>,
     model: String,
     /// The line of what has come into view and is not gone, by region.
-    open: BTreeMap<u32, Event>,
+    /// With it the frame of its crop.
+    open: BTreeMap<u32, (Event, u64)>,
+    /// The line that said that the camera is lost.
+    lost: Option<String>,
     recorded: Recorded,
 }
 
@@ -281,6 +302,7 @@ impl Writer {
     fn write(&mut self, job: Job) {
         match job {
             Job::Event(event) => self.write_event(*event),
+            Job::Notice(notice) => self.write_notice(notice),
             Job::Frame { frame, labels, named } => self.write_frame(&frame, &labels, named),
         }
     }
@@ -288,7 +310,8 @@ impl Writer {
     fn write_event(&mut self, new: NewEvent) {
         let Some(log) = &mut self.log else { return };
         let started = self.open.remove(&new.region.id).filter(|_| new.phase == Phase::Finished);
-        let id = started.as_ref().map_or_else(|| log.next_id(new.time), |started| started.id.clone());
+        let id =
+            started.as_ref().map_or_else(|| log.next_id(new.time.time), |(started, _)| started.id.clone());
         let mut event = Event::new(
             id,
             new.phase,
@@ -302,8 +325,8 @@ impl Writer {
             &self.model,
         );
         event.summary = new.summary;
-        // The frame that raised it may be the worst: then its picture is there already.
-        event.crop = started.filter(|started| started.frame == new.frame).and_then(|started| started.crop);
+        // The frame that raised it may be the best: then its picture is there already.
+        event.crop = started.filter(|(_, of)| *of == new.crop_frame).and_then(|(started, _)| started.crop);
         let crop = event.crop.is_none().then_some(&new.crop);
         let mut result = log.record(&mut event, crop);
         if let (Err(error), Some(_)) = (&result, crop) {
@@ -321,7 +344,40 @@ impl Writer {
             }
         }
         if event.phase == Phase::Started {
-            self.open.insert(new.region.id, event);
+            self.open.insert(new.region.id, (event, new.crop_frame));
+        }
+    }
+
+    fn write_notice(&mut self, notice: Notice) {
+        let Some(log) = &mut self.log else { return };
+        let (phase, source, at, why, after, format) = match notice {
+            Notice::Lost { source, why, at } => (CameraPhase::CameraLost, source, at, Some(why), None, None),
+            Notice::Back { source, format, at, after, .. } => {
+                (CameraPhase::CameraBack, source, at, None, Some(after), Some(format))
+            }
+        };
+        let id = self.lost.take().unwrap_or_else(|| log.next_id(at.time));
+        if phase == CameraPhase::CameraLost {
+            self.lost = Some(id.clone());
+        }
+        let event = CameraEvent {
+            id,
+            phase,
+            time: timestamp(at.time),
+            uptime: at.uptime.as_secs_f64(),
+            boot: boot_id().to_string(),
+            clock_set: at.clock_set,
+            source,
+            why,
+            seconds: after.map(|after| after.as_secs_f64()),
+            format,
+        };
+        match log.record_camera(&event) {
+            Ok(()) => self.recorded.events += 1,
+            Err(error) => {
+                self.recorded.lost_events += 1;
+                self.complain("an event", &error.to_string());
+            }
         }
     }
 
@@ -353,12 +409,13 @@ mod tests {
     fn event() -> NewEvent {
         NewEvent {
             phase: Phase::Single,
-            time: SystemTime::UNIX_EPOCH,
+            time: Moment::now(),
             source: "a test".to_string(),
             frame: 0,
             region: Region::whole(1, 1),
             verdict: Verdict::not_finite(1.0),
             distances: Vec::new(),
+            crop_frame: 0,
             crop: RgbImage::new(1, 1),
             summary: None,
         }
@@ -366,7 +423,7 @@ mod tests {
 
     fn frame(index: u64) -> Frame {
         let picture = RgbImage::new(1, 1);
-        Frame { picture, index, name: "a test".to_string(), captured: SystemTime::UNIX_EPOCH }
+        Frame { picture, index, name: "a test".to_string(), captured: Moment::now() }
     }
 
     /// A recorder whose disk hangs: nobody takes from the queue.
@@ -405,7 +462,7 @@ mod tests {
         let (mut events, mut frames) = (0, Vec::new());
         while events + frames.len() < MOST_EVENTS + 1 + MOST_FRAMES + 1 {
             match recorder.queue.take().unwrap() {
-                Job::Event(_) => events += 1,
+                Job::Event(_) | Job::Notice(_) => events += 1,
                 Job::Frame { frame, .. } => frames.push(frame.index),
             }
         }

@@ -1,6 +1,6 @@
 //! What a run has seen, in numbers.
 
-use crate::capture::Skipped;
+use crate::capture::{Moment, Skipped};
 use anchorwatch_core::Verdict;
 use std::time::Instant;
 
@@ -23,6 +23,14 @@ pub struct Tally {
     pub first_skipped: Option<Skipped>,
     /// Frames of a live source that came while the one before was being judged.
     pub dropped: u64,
+    /// Unknown regions that are background: always there.
+    pub background: u64,
+    /// Frames that came when it is not watched, by the schedule.
+    pub unwatched: u64,
+    /// When the newest frame was taken.
+    pub last_frame: Option<Moment>,
+    /// How often a live source was lost.
+    pub losses: u64,
     /// Events: unknown pictures, or times that something unknown came into view.
     pub events: u64,
 }
@@ -39,6 +47,10 @@ impl Tally {
             skipped: 0,
             first_skipped: None,
             dropped: 0,
+            losses: 0,
+            last_frame: None,
+            background: 0,
+            unwatched: 0,
             events: 0,
         }
     }
@@ -58,7 +70,11 @@ impl Tally {
         self.frames as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
-    pub(super) fn judged(&mut self, verdict: &Verdict) {
+    pub(super) fn judged(&mut self, verdict: &Verdict, background: bool) {
+        if background {
+            self.background += 1;
+            return;
+        }
         let counts = if verdict.is_unknown() { &mut self.unknown } else { &mut self.known };
         match verdict.class.and_then(|class| counts.get_mut(class)) {
             Some(count) => *count += 1,

@@ -5,7 +5,7 @@
 //! aside when the log is next opened. The disk may be full: then the caller gets an error and the
 //! log is as it was before.
 
-use super::events::{Event, Phase, timestamp};
+use super::events::{CameraEvent, Event, Line, Phase, timestamp};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
@@ -131,7 +131,15 @@ impl EventLog {
         written
     }
 
-    fn write_line(&mut self, event: &Event) -> Result<(), RecordError> {
+    /// Writes down what happened to the camera.
+    ///
+    /// # Errors
+    /// If the disk is full or fails; the log is then as it was before.
+    pub fn record_camera(&mut self, event: &CameraEvent) -> Result<(), RecordError> {
+        self.write_line(event)
+    }
+
+    fn write_line(&mut self, event: &impl serde::Serialize) -> Result<(), RecordError> {
         let mut line = serde_json::to_vec(event).map_err(|error| RecordError::Encode(error.to_string()))?;
         line.push(b'\n');
         let path = self.folder.join(LOG_NAME);
@@ -156,11 +164,11 @@ impl EventLog {
     }
 
     /// The file name, relative to the folder. What comes and goes has two crops: the frame that
-    /// raised it, and the worst.
+    /// raised it, and the best.
     fn save_crop(&self, event: &Event, crop: &RgbImage) -> Result<String, RecordError> {
         let path = match event.phase {
             Phase::Single | Phase::Started => self.crop_path(&event.id),
-            Phase::Finished => self.crop_path(&format!("{}-worst", event.id)),
+            Phase::Finished => self.crop_path(&format!("{}-best", event.id)),
         };
         let mut bytes = Vec::new();
         match self.crops {
@@ -219,7 +227,7 @@ fn repair(file: &mut File, torn: &Path) -> std::io::Result<u64> {
     let mut tail = Vec::new();
     file.seek(SeekFrom::Start(whole))?;
     file.read_to_end(&mut tail)?;
-    if serde_json::from_slice::<Event>(&tail).is_ok() {
+    if serde_json::from_slice::<Line>(&tail).is_ok() {
         file.write_all(b"\n")?;
         file.sync_data()?;
         return Ok(0);
@@ -253,6 +261,7 @@ fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::Moment;
     use crate::vision::Region;
     use anchorwatch_core::Verdict;
     use proptest::prelude::*;
@@ -264,7 +273,7 @@ mod tests {
         Event::new(
             id.into(),
             Phase::Single,
-            SystemTime::UNIX_EPOCH,
+            Moment::now(),
             "a test",
             4,
             region,

@@ -1,6 +1,7 @@
 //! One line of the event log: what was seen, where, when, and how the model judged it. How it
 //! gets onto the disk is [`super::event_log`]'s part.
 
+use crate::capture::{Moment, boot_id};
 use crate::vision::Region;
 use anchorwatch_core::Verdict;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,15 @@ pub struct Event {
     pub phase: Phase,
     /// When, RFC 3339, UTC.
     pub time: String,
+    /// When, in seconds since the system started: of use where the time above is not.
+    #[serde(default)]
+    pub uptime: f64,
+    /// Which start of the system.
+    #[serde(default)]
+    pub boot: String,
+    /// Whether the clock had been set by then. (A board without a battery starts in the past.)
+    #[serde(default = "yes")]
+    pub clock_set: bool,
     /// The file or device.
     pub source: String,
     /// Number of the frame in its source, from 0.
@@ -59,6 +69,58 @@ pub struct Event {
     pub summary: Option<Summary>,
 }
 
+fn yes() -> bool {
+    true
+}
+
+/// A camera or stream was lost, or is back: a line of the log as well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CameraEvent {
+    /// Identifier, unique in its folder. "Back" has that of the loss that it ends.
+    pub id: String,
+    /// What happened.
+    pub phase: CameraPhase,
+    /// When, RFC 3339, UTC.
+    pub time: String,
+    /// When, in seconds since the system started.
+    pub uptime: f64,
+    /// Which start of the system.
+    pub boot: String,
+    /// Whether the clock had been set by then.
+    pub clock_set: bool,
+    /// The device or address.
+    pub source: String,
+    /// Of a loss: the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When it is back: how long it was away, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// When it is back: format and size of its frames, which may have changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+}
+
+/// What happened to a camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CameraPhase {
+    /// It has broken off.
+    CameraLost,
+    /// It gives frames again.
+    CameraBack,
+}
+
+/// A line of the log: something that was seen, or something that happened to the camera.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// Something was seen.
+    Event(Box<Event>),
+    /// The camera was lost, or is back.
+    Camera(CameraEvent),
+}
+
 /// What there was between an event's start and its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -72,6 +134,9 @@ pub struct Summary {
     pub unknown_frames: u64,
     /// Number of the frame with the largest score; the other fields of the line describe it.
     pub worst_frame: u64,
+    /// Number of the frame that shows it best, large and sharp; the crop is of it.
+    #[serde(default)]
+    pub best_frame: u64,
 }
 
 impl Event {
@@ -81,7 +146,7 @@ impl Event {
     pub fn new(
         id: String,
         phase: Phase,
-        captured: SystemTime,
+        captured: Moment,
         source: &str,
         frame: u64,
         region: Region,
@@ -100,7 +165,10 @@ impl Event {
         Self {
             id,
             phase,
-            time: timestamp(captured),
+            time: timestamp(captured.time),
+            uptime: captured.uptime.as_secs_f64(),
+            boot: boot_id().to_string(),
+            clock_set: captured.clock_set,
             source: source.to_string(),
             frame,
             region: region.id,
@@ -153,7 +221,7 @@ mod tests {
             Verdict::not_finite(10.0),
         ] {
             for distances in [[1.5, 2.5], [f32::NAN, 1.0]] {
-                let time = SystemTime::UNIX_EPOCH;
+                let time = Moment::now();
                 let event = Event::new(
                     "id".into(),
                     Phase::Single,
@@ -169,7 +237,28 @@ mod tests {
                 let line = serde_json::to_string(&event).unwrap();
                 assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
                 assert!(!line.contains("summary"));
+                let Line::Event(read) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+                assert_eq!(*read, event);
             }
         }
+    }
+
+    #[test]
+    fn lines_about_the_camera_are_told_apart_by_their_phase() {
+        let lost = CameraEvent {
+            id: "id".into(),
+            phase: CameraPhase::CameraLost,
+            time: timestamp(SystemTime::UNIX_EPOCH),
+            uptime: 12.5,
+            boot: String::new(),
+            clock_set: false,
+            source: "/dev/video0".into(),
+            why: Some("it was disconnected".into()),
+            seconds: None,
+            format: None,
+        };
+        let line = serde_json::to_string(&Line::Camera(lost.clone())).unwrap();
+        assert!(line.contains(r#""phase":"camera-lost""#) && line.contains(r#""clock_set":false"#), "{line}");
+        assert_eq!(serde_json::from_str::<Line>(&line).unwrap(), Line::Camera(lost));
     }
 }

@@ -9,4 +9,4 @@ pub mod events;
 pub use annotate::{Label, annotate};
 pub use annotated_folder::AnnotatedFolder;
 pub use event_log::{CropFormat, EventLog, RecordError};
-pub use events::{Event, Phase, Summary};
+pub use events::{CameraEvent, CameraPhase, Event, Line, Phase, Summary};

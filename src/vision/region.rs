@@ -1,6 +1,8 @@
 //! Which parts of a frame are looked at.
 
+use super::motion::MotionRule;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A rectangle of a frame, in pixels from the top left.
@@ -40,8 +42,9 @@ impl fmt::Display for Region {
     }
 }
 
-/// How regions are chosen. Written `frame`, `centre`, `grid:3x2` (columns × rows) or
-/// `box:x,y,width,height`, several boxes apart by semicolons.
+/// How regions are chosen. Written `frame`, `centre`, `grid:3x2` (columns × rows),
+/// `box:x,y,width,height`, several boxes apart by semicolons, `motion` (see [`MotionRule`]), or
+/// `socket:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegionRule {
     /// The whole frame.
@@ -57,14 +60,28 @@ pub enum RegionRule {
         /// Boxes one above another.
         rows: u32,
     },
+    /// What moves; found by [`RegionFinder`](super::RegionFinder).
+    Motion(MotionRule),
+    /// What another program says on this Unix socket; found by the same.
+    Socket(PathBuf),
 }
 
 /// A region rule that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RegionError {
     /// Not written as it must be.
-    #[error("'{0}' is no region rule: write frame, centre, grid:COLUMNSxROWS or box:X,Y,WIDTH,HEIGHT;…")]
+    #[error(
+        "'{0}' is no region rule: write frame, centre, grid:COLUMNSxROWS, box:X,Y,WIDTH,HEIGHT;…, motion, motion:min=0.5%,max=80%,most=8, or socket:PATH"
+    )]
     Syntax(String),
+    /// The socket for boxes cannot be made.
+    #[error("cannot listen for boxes on '{path}': {why}")]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// The operating system's reason.
+        why: String,
+    },
     /// A box that is not inside the frame.
     #[error("the box {region} is not inside the frame of {width}×{height} pixels")]
     Outside {
@@ -93,12 +110,13 @@ pub enum RegionError {
 pub const MOST_REGIONS: u32 = 64;
 
 impl RegionRule {
-    /// The regions of a frame of width × height pixels.
+    /// The regions of a frame of width × height pixels; none by rules that need more than its size.
     ///
     /// # Errors
     /// If a box or the grid does not fit the frame.
     pub fn regions(&self, width: u32, height: u32) -> Result<Vec<Region>, RegionError> {
         match self {
+            RegionRule::Motion(_) | RegionRule::Socket(_) => Ok(Vec::new()),
             RegionRule::Frame => Ok(vec![Region::whole(width, height)]),
             RegionRule::Centre => {
                 let side = width.min(height);
@@ -162,6 +180,9 @@ impl FromStr for RegionRule {
                 }
                 RegionRule::Grid { columns, rows }
             }
+            None if text == "motion" => RegionRule::Motion(MotionRule::default()),
+            Some(("motion", limits)) => RegionRule::Motion(limits.parse().map_err(|()| wrong())?),
+            Some(("socket", path)) if !path.is_empty() => RegionRule::Socket(PathBuf::from(path)),
             Some(("box", boxes)) => {
                 let parse = |text: &str| -> Option<[u32; 4]> {
                     let values: Vec<u32> =
@@ -187,6 +208,9 @@ impl fmt::Display for RegionRule {
             RegionRule::Frame => formatter.write_str("frame"),
             RegionRule::Centre => formatter.write_str("centre"),
             RegionRule::Grid { columns, rows } => write!(formatter, "grid:{columns}x{rows}"),
+            RegionRule::Motion(rule) if *rule == MotionRule::default() => formatter.write_str("motion"),
+            RegionRule::Motion(rule) => write!(formatter, "motion:{rule}"),
+            RegionRule::Socket(path) => write!(formatter, "socket:{}", path.display()),
             RegionRule::Boxes(boxes) => {
                 formatter.write_str("box:")?;
                 for (index, [x, y, width, height]) in boxes.iter().enumerate() {

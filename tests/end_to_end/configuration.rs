@@ -57,6 +57,37 @@ fn each_layer_goes_before_the_next() {
 }
 
 #[test]
+fn what_is_asked_of_a_camera_is_written_as_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let keys = [
+        ("camera-rate", "15.0"),
+        ("camera-format", "\"nv12\""),
+        ("camera-control", "[\"gain=20\", \"white_balance=auto\"]"),
+        ("wait-for-camera", "true"),
+        ("region", "\"motion:min=1%,max=50%,most=3\""),
+        ("min-size", "32"),
+        ("cool-down", "2.5"),
+        ("learn-background", "60.0"),
+        ("schedule", "\"mon,tue 8:00-18:00; 22:00-6:00\""),
+    ];
+    let text: String = keys.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    std::fs::write(&file, text).unwrap();
+    let ended = run(&Setting { file: Some(&file), environment: &[] }, &["config"]);
+    for (key, value) in keys {
+        assert_eq!(line(&ended, key), format!("{key} = {value} # file"));
+    }
+    let flags = ["config", "--camera-control", "gain=3,exposure=auto", "--wait-for-camera"];
+    let ended = run(&Setting { file: None, environment: &[] }, &flags);
+    assert_eq!(line(&ended, "camera-control"), "camera-control = [\"gain=3\", \"exposure=auto\"] # flag");
+    assert_eq!(line(&ended, "wait-for-camera"), "wait-for-camera = true # flag");
+    for wrong in [["--schedule", "never"], ["--cool-down", "-1"], ["--camera-control", "gain"]] {
+        let ended = run(&Setting { file: None, environment: &[] }, &["config", wrong[0], wrong[1]]);
+        assert_eq!(ended.code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
 fn the_file_is_found_where_files_usually_are() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("anchorwatch/config.toml");
@@ -155,4 +186,22 @@ fn help_and_completions_are_there() {
         let script = run(&none, &["completions", shell]);
         assert!(script.code == 0 && script.stdout.contains("calibrate"), "{shell}");
     }
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man");
+    let secret = [("ANCHORWATCH_SOURCE", "rtsp://user:password@camera")];
+    let ended = run(&Setting { file: None, environment: &secret }, &["man", text(&pages)]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap();
+    let main = page("anchorwatch.1");
+    for part in ["anchorwatch\\-run(1)", "Exit codes", "\\-\\-config"] {
+        assert!(main.contains(part), "{part}: {main}");
+    }
+    let run = page("anchorwatch-run.1");
+    assert!(run.contains("\\-\\-raise") && run.contains("ANCHORWATCH_RAISE"), "{run}");
+    // What is set where the pages are made is nobody's business.
+    assert!(!run.contains("password"), "{run}");
 }

@@ -4,7 +4,9 @@ use crate::companion::Board;
 use crate::models;
 use crate::pictures::{self, GREY, RED, YELLOW};
 use crate::program::{fail, run, succeed, text};
+use anchorwatch_kernels::FlatProgram;
 use serde_json::Value;
+use std::io::{Read, Write};
 use std::path::Path;
 
 fn link(board: &Board, arguments: &[&str]) -> String {
@@ -97,6 +99,68 @@ fn what_is_wrong_with_the_port_is_said() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("tcp:{}", silent.local_addr().unwrap());
     assert!(fail(1, ["link", "--port", &address, "status"]).contains("no answer"));
+}
+
+#[test]
+fn firmware_of_another_version_of_the_protocol_is_told_of() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp:{}", listener.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 8];
+        stream.read_exact(&mut request).unwrap();
+        // A sound frame of version 2, with a message that only its version knows.
+        let mut payload = vec![2, 200, 7];
+        payload.extend(anchorwatch_core::link::checksum(&payload).to_le_bytes());
+        assert!(payload.iter().all(|&byte| byte != 0), "it is a single block of COBS");
+        let mut frame = vec![0, payload.len() as u8 + 1];
+        frame.extend(payload);
+        frame.push(0);
+        stream.write_all(&frame).unwrap();
+        // Until the other end has hung up.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let said = fail(3, ["link", "--port", &address, "version"]);
+    assert!(said.contains("speaks version 2 of the protocol"), "{said}");
+    answering.join().unwrap();
+}
+
+/// The model for microcontrollers, as its user takes it: file, command, bytes; and these, run by what the
+/// microcontroller runs, give the runtime's logits.
+#[test]
+fn the_tiny_model_gives_the_same_logits_from_a_microcontrollers_bytes() {
+    let (model, source) = (root("models/tiny.onnx"), root("models/samples"));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments = ["firmware", "--json", text(&model), "--out", text(&out), "--vectors", "25"];
+    let said = succeed(arguments.iter().chain(&["--source", text(&source)])).stdout;
+    let sizes: Value = serde_json::from_str(&said).unwrap();
+    let size = |key: &str| sizes[key].as_u64().unwrap();
+    assert!(size("arena_bytes") + size("picture_bytes") <= 64 * 1024, "{sizes}");
+    assert!(size("flash_bytes") <= 128 * 1024, "{sizes}");
+    assert!(succeed(["inspect", "--verify", text(&model)]).stdout.contains("Verified"));
+
+    let bytes = std::fs::read(out.join("network.bin")).unwrap();
+    let program = FlatProgram::new(&bytes).unwrap();
+    let vectors = std::fs::read(out.join("vectors.bin")).unwrap();
+    let (picture, count) = (program.picture_bytes(), program.logits());
+    let numbers: Vec<u8> = [25, picture, count].iter().flat_map(|&n| (n as u32).to_le_bytes()).collect();
+    assert_eq!(vectors[..12], numbers);
+    let mut arena = vec![0; program.arena_bytes()];
+    let mut logits = vec![0.0; count];
+    let mut seen = std::collections::BTreeSet::new();
+    for vector in vectors[12..].chunks(picture + 4 * count) {
+        let (pixels, expected) = vector.split_at(picture);
+        program.run(pixels, &mut arena, &mut logits).unwrap();
+        let found: Vec<u8> = logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+        assert_eq!(found, expected);
+        seen.insert(found);
+    }
+    assert_eq!(seen.len(), 25, "golden pictures, 19 samples and random ones, all different");
+}
+
+fn root(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 #[test]

@@ -18,4 +18,5 @@ mod models;
 mod pictures;
 mod program;
 mod running;
+mod service;
 mod videos;

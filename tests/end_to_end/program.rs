@@ -1,6 +1,6 @@
 //! Runs the built program, and looks at how it ended.
 
-use anchorwatch::record::Event;
+use anchorwatch::record::{CameraEvent, Event, Line};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -68,10 +68,22 @@ pub fn verdicts(ended: &Ended) -> Vec<Value> {
 }
 
 /// An event log's lines, all of them whole.
-pub fn events(folder: &Path) -> Vec<Event> {
+pub fn lines(folder: &Path) -> Vec<Line> {
     let log = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
     assert!(log.is_empty() || log.ends_with('\n'));
     log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Those about what was seen.
+pub fn events(folder: &Path) -> Vec<Event> {
+    let of_things = |line| if let Line::Event(event) = line { Some(*event) } else { None };
+    lines(folder).into_iter().filter_map(of_things).collect()
+}
+
+/// Those about the camera.
+pub fn camera_events(folder: &Path) -> Vec<CameraEvent> {
+    let of_camera = |line| if let Line::Camera(event) = line { Some(event) } else { None };
+    lines(folder).into_iter().filter_map(of_camera).collect()
 }
 
 /// The names of the files in a folder, sorted.

@@ -43,6 +43,8 @@ pub enum Layer {
     Flatten,
     /// Dropout while training, nothing otherwise.
     Dropout(f64),
+    /// Dropout of whole channels while training, nothing otherwise.
+    ChannelDropout(f64),
     /// Dense layer. Variables `name.weight` (outputs × inputs) and, if `bias`, `name.bias`.
     Dense { name: String, inputs: i64, outputs: i64, bias: bool },
 }

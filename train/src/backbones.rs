@@ -43,8 +43,9 @@ fn scaled(channels: i64, width: f64) -> i64 {
 
 /// The authors' nine-convolution encoder and linear classifier (paper, section 4.1; the variable
 /// names are those of their published checkpoints). Strides of 2 at convolutions 3, 6 and 9.
-/// `width` is the share of the channels to have; the paper's is 1.
-pub fn cac9(input: [i64; 3], logits: i64, activation: Activation, width: f64) -> Architecture {
+/// `width` is the share of the channels to have, the paper's is 1; `dropout` that of the channels to
+/// drop in training after every third convolution, the paper's is 0.3.
+pub fn cac9(input: [i64; 3], logits: i64, activation: Activation, width: f64, dropout: f64) -> Architecture {
     let widths = [64, 64, 128, 128, 128, 128, 128, 128, 128].map(|channels| scaled(channels, width));
     let mut layers = vec![Layer::Input];
     let [mut channels, mut rows, mut columns] = input;
@@ -63,6 +64,9 @@ pub fn cac9(input: [i64; 3], logits: i64, activation: Activation, width: f64) ->
         });
         layers.push(Layer::BatchNorm { name: format!("encoder.bn{number}"), channels: outputs, eps: 1e-5 });
         layers.push(Layer::Activation(activation));
+        if dropout > 0.0 && index % 3 == 2 {
+            layers.push(Layer::ChannelDropout(dropout));
+        }
         channels = outputs;
         rows = (rows - 1) / stride + 1;
         columns = (columns - 1) / stride + 1;
@@ -244,7 +248,7 @@ mod tests {
     #[test]
     fn parameter_counts_are_the_published_ones() {
         // The authors' checkpoint: 64·27 + 64·576 + 128·576 + 6·128·1152 + BN 2·(2·64 + 7·128) + 2048·6 + 6
-        let cac9 = cac9([3, 32, 32], 6, Activation::LeakyRelu(0.2), 1.0);
+        let cac9 = cac9([3, 32, 32], 6, Activation::LeakyRelu(0.2), 1.0, 0.3);
         assert_eq!(
             Variables::initialise(&cac9, 1).parameters(),
             1_728 + 36_864 + 73_728 + 884_736 + 2_048 + 12_294
@@ -259,7 +263,7 @@ mod tests {
     #[test]
     fn a_narrow_network_has_whole_eights_of_channels() {
         assert_eq!([0.01, 0.3, 0.5, 1.0, 1.5].map(|width| scaled(64, width)), [8, 16, 32, 64, 96]);
-        let half = cac9([1, 28, 28], 6, Activation::Relu, 0.5);
+        let half = cac9([1, 28, 28], 6, Activation::Relu, 0.5, 0.0);
         assert_eq!(
             Variables::initialise(&half, 1).parameters(),
             32 * 9 + 32 * 288 + 64 * 288 + 6 * 64 * 576 + 2 * (2 * 32 + 7 * 64) + 64 * 16 * 6 + 6

@@ -1,7 +1,7 @@
 //! From logits to what the model's block says of them: class centres, scores, the threshold, the
 //! statistics of each class. Plain numbers; where the logits come from is the caller's affair.
 
-use anchorwatch::evaluate::{KnownPicture, threshold_for_tpr};
+use anchorwatch::evaluate::KnownPicture;
 use anchorwatch::network::metadata::{ClassScores, Threshold};
 use anchorwatch_core::{Centres, Scorer, Verdict};
 use anyhow::Result;
@@ -97,48 +97,18 @@ pub fn known_pictures(verdicts: &[Verdict], classes: &[usize]) -> Vec<KnownPictu
 /// The threshold that accepts the share `tpr` of these known pictures.
 pub fn threshold(known: &[KnownPicture], tpr: f64, source: &str) -> Threshold {
     let scores: Vec<f32> = known.iter().map(|picture| picture.score).collect();
-    let value = threshold_for_tpr(&scores, tpr);
-    let accepted = scores.iter().filter(|score| **score <= value).count();
-    Threshold {
-        value,
-        target_tpr: tpr as f32,
-        measured_tpr: accepted as f32 / scores.len().max(1) as f32,
-        pictures: scores.len(),
-        source: source.to_string(),
-    }
+    Threshold::calibrate(&scores, tpr, source)
 }
 
 /// Statistics of the score over each class's pictures; all 0 for a class without pictures.
 pub fn class_scores(classes: &[String], known: &[KnownPicture]) -> Vec<ClassScores> {
     let of_class = |(class, name): (usize, &String)| {
-        let pictures: Vec<&KnownPicture> = known.iter().filter(|picture| picture.class == class).collect();
-        let mut scores: Vec<f32> =
-            pictures.iter().map(|picture| picture.score).filter(|score| score.is_finite()).collect();
-        scores.sort_by(f32::total_cmp);
-        let right = pictures.iter().filter(|picture| picture.predicted == Some(class)).count();
-        let count = scores.len().max(1) as f64;
-        let mean = scores.iter().map(|&score| f64::from(score)).sum::<f64>() / count;
-        let variance = scores.iter().map(|&score| (f64::from(score) - mean).powi(2)).sum::<f64>() / count;
-        ClassScores {
-            class: name.clone(),
-            pictures: pictures.len(),
-            accuracy: right as f32 / pictures.len().max(1) as f32,
-            mean: mean as f32,
-            std: variance.sqrt() as f32,
-            quantiles: [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| quantile(&scores, share)),
-        }
+        let pictures = || known.iter().filter(|picture| picture.class == class);
+        let scores: Vec<f32> = pictures().map(|picture| picture.score).collect();
+        let right = pictures().filter(|picture| picture.predicted == Some(class)).count();
+        ClassScores::new(name, &scores, right)
     };
     classes.iter().enumerate().map(of_class).collect()
-}
-
-/// The quantile of sorted numbers, interpolated between neighbours; 0 of none.
-fn quantile(sorted: &[f32], share: f32) -> f32 {
-    if sorted.is_empty() {
-        return 0.0;
-    }
-    let at = share * (sorted.len() - 1) as f32;
-    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    below + (above - below) * at.fract()
 }
 
 #[cfg(test)]
@@ -166,8 +136,8 @@ mod tests {
         let verdicts = verdicts(&logits(&rows), &centres).unwrap();
         let known = known_pictures(&verdicts, &[0; 100]);
         let threshold = threshold(&known, 0.95, "a test");
-        assert_eq!((threshold.pictures, threshold.measured_tpr), (100, 0.95));
-        assert_eq!(threshold.value, known[94].score);
+        assert_eq!((threshold.pictures, threshold.measured_tpr), (100, 0.96));
+        assert_eq!(threshold.value, known[95].score);
         let scores = class_scores(&["one".to_string(), "two".to_string()], &known);
         assert_eq!((scores[0].pictures, scores[1].pictures), (100, 0));
         assert_eq!(scores[0].accuracy, 1.0);

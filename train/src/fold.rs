@@ -83,7 +83,7 @@ pub fn fold(architecture: &Architecture, variables: &Variables) -> FoldedNetwork
                 let (name, layer) = (format!("flatten{index}"), FoldedLayer::Flatten);
                 nodes.push(FoldedNode { name, layer, inputs: vec![before], shape });
             }
-            Layer::Dropout(_) => {}
+            Layer::Dropout(_) | Layer::ChannelDropout(_) => {}
             Layer::Dense { name, inputs, outputs, bias } => {
                 let weight = f64s(variables.get(&format!("{name}.weight")));
                 let bias = if *bias {
@@ -186,9 +186,9 @@ mod tests {
     #[test]
     fn folding_changes_nothing_in_any_backbone() {
         for activation in [Activation::LeakyRelu(0.2), Activation::Relu] {
-            assert_folding_changes_nothing(&backbones::cac9([3, 32, 32], 6, activation, 1.0), 1);
+            assert_folding_changes_nothing(&backbones::cac9([3, 32, 32], 6, activation, 1.0, 0.3), 1);
         }
-        assert_folding_changes_nothing(&backbones::cac9([1, 28, 28], 6, Activation::Relu, 1.0), 2);
+        assert_folding_changes_nothing(&backbones::cac9([1, 28, 28], 6, Activation::Relu, 1.0, 0.3), 2);
         assert_folding_changes_nothing(&backbones::tiny([3, 32, 32], 10, 1.0), 3);
         assert_folding_changes_nothing(&backbones::tiny([3, 64, 64], 10, 1.0), 4);
         assert_folding_changes_nothing(&backbones::efficientnet_lite0([3, 64, 64], 20), 5);

@@ -121,7 +121,8 @@ pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
 
     let side = i64::from(shape.side);
     let activation = crate::architecture::Activation::LeakyRelu(backbones::LEAKY_SLOPE);
-    let architecture = backbones::cac9([shape.channels, side, side], shape.logits as i64, activation, 1.0);
+    let architecture =
+        backbones::cac9([shape.channels, side, side], shape.logits as i64, activation, 1.0, 0.0);
     let mut variables = Variables::initialise(&architecture, 0);
     variables.assign(&values, None)?;
     let centre_pictures: Vec<usize> = (0..train.len()).collect();

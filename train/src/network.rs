@@ -61,6 +61,7 @@ pub fn features_and_logits(
             Layer::GlobalAveragePool => x.mean_dim([2i64, 3].as_slice(), true, None),
             Layer::Flatten => x.flatten(1, -1),
             Layer::Dropout(probability) => x.dropout(*probability, training),
+            Layer::ChannelDropout(probability) => x.feature_dropout(*probability, training),
             Layer::Dense { name, bias, .. } => {
                 features = x.shallow_clone();
                 let weight = variables.get(&format!("{name}.weight"));

@@ -27,6 +27,10 @@ pub struct TrainingOptions {
     /// Share of the channels that cac9 and tiny have: 0.5 computes a quarter as much [default: 1]
     #[arg(long, value_name = "SHARE", help_heading = "Network")]
     pub width: Option<f64>,
+    /// Share of the channels that cac9 drops in training after every third convolution: the paper's is
+    /// 0.3, for a long training or easy pictures [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Network")]
+    pub dropout: Option<f64>,
     /// Use brightness only, one channel
     #[arg(long, help_heading = "Network")]
     pub grey: bool,
@@ -163,6 +167,15 @@ impl TrainingOptions {
             self.width.is_none_or(|width| (0.1..=4.0).contains(&width)),
             "--width is a share of the channels, from 0.1 to 4"
         );
+        ensure!(
+            self.dropout.is_none_or(|dropout| (0.0..1.0).contains(&dropout)),
+            "--dropout is a share of the channels, from 0 to below 1"
+        );
+        ensure!(
+            self.dropout.is_none() || self.backbone == Backbone::Cac9,
+            "--dropout is for cac9 only: {} has its own",
+            self.backbone.name()
+        );
         let pretrained = self.backbone == Backbone::EfficientnetLite0;
         ensure!(
             self.width.is_none() || !pretrained,
@@ -198,6 +211,7 @@ impl TrainingOptions {
         Recipe {
             backbone: self.backbone.name().to_string(),
             width: self.width.unwrap_or(1.0),
+            dropout: self.dropout.unwrap_or(0.0),
             activation: (self.backbone == Backbone::Cac9).then(|| format!("{:?}", self.cac9_activation())),
             input: InputSpec { mean, std, ..self.input() },
             known,
@@ -218,9 +232,9 @@ impl TrainingOptions {
     /// The network for such inputs and so many classes.
     pub fn architecture(&self, input: &InputSpec, classes: usize) -> Architecture {
         let shape = [input.channels() as i64, i64::from(input.height), i64::from(input.width)];
-        let width = self.width.unwrap_or(1.0);
+        let (width, dropout) = (self.width.unwrap_or(1.0), self.dropout.unwrap_or(0.0));
         match self.backbone {
-            Backbone::Cac9 => backbones::cac9(shape, classes as i64, self.cac9_activation(), width),
+            Backbone::Cac9 => backbones::cac9(shape, classes as i64, self.cac9_activation(), width, dropout),
             Backbone::Tiny => backbones::tiny(shape, classes as i64, width),
             Backbone::EfficientnetLite0 => backbones::efficientnet_lite0(shape, classes as i64),
         }

@@ -20,6 +20,9 @@ pub struct Recipe {
     /// The share of its channels that it has.
     #[serde(default = "whole")]
     pub width: f64,
+    /// The share of channels that it drops in training.
+    #[serde(default)]
+    pub dropout: f64,
     /// Its activation, where there is a choice.
     pub activation: Option<String>,
     /// How a picture becomes the input.
@@ -129,6 +132,7 @@ pub mod tests {
         Recipe {
             backbone: "tiny".to_string(),
             width: 1.0,
+            dropout: 0.0,
             activation: None,
             input: InputSpec {
                 width: 8,

@@ -72,7 +72,8 @@ impl Variables {
                 | Layer::Add { .. }
                 | Layer::GlobalAveragePool
                 | Layer::Flatten
-                | Layer::Dropout(_) => {}
+                | Layer::Dropout(_)
+                | Layer::ChannelDropout(_) => {}
             }
         }
         Self { map }

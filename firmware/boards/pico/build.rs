@@ -1,11 +1,7 @@
-//! Puts memory.x where the linker looks for it.
+//! Has the linker find memory.x.
 
-use std::{env, fs, path::PathBuf};
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("memory.x"), include_str!("memory.x"))?;
-    println!("cargo:rustc-link-search={}", out.display());
+fn main() -> Result<(), std::env::VarError> {
+    println!("cargo:rustc-link-search={}", std::env::var("CARGO_MANIFEST_DIR")?);
     println!("cargo:rerun-if-changed=memory.x");
     Ok(())
 }

@@ -1,11 +1,9 @@
 //! Puts memory.x where the linker looks for it, and prints what the network needs.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("memory.x"), include_str!("memory.x"))?;
-    println!("cargo:rustc-link-search={}", out.display());
+    println!("cargo:rustc-link-search={}", env::var("CARGO_MANIFEST_DIR")?);
     println!("cargo:rerun-if-changed=memory.x");
     println!("cargo:rerun-if-env-changed=ANCHORWATCH_NETWORK");
     if let Some(path) = env::var_os("ANCHORWATCH_NETWORK") {

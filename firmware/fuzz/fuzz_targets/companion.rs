@@ -43,6 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let outputs = companion.outputs(now_ms);
         assert!(!(outputs.host_lost && now_ms < 3000), "the host is lost before its time");
+        assert!(!(outputs.permit && (outputs.alarm || outputs.host_lost)), "a permit though all is not well");
     }
     // Left alone it falls silent: nothing is sent for ever, and the host is lost.
     flash.failing = false;

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Arithmetic;
 use crate::event_ring::RING;
 use crate::test_flash::TestFlash;
-use anchorwatch_core::link::{CHUNK, HostSession, Incoming, Outgoing, checksum};
+use anchorwatch_core::link::{CHUNK, FrameCounters, HostSession, Incoming, Outgoing, checksum};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -226,11 +226,14 @@ fn a_host_that_dies_is_lost_in_time_and_gets_what_it_missed_when_it_is_back() {
     assert_eq!(bench.upload(&CENTRES, 2, 1.0), Reply::Done);
     bench.run(500);
     let before = bench.record.len();
+    assert_eq!(bench.ask(Request::Heartbeat), Reply::Done);
+    let answered = bench.now; // and so it was heard before
     bench.host = None;
-    bench.run(2400);
-    assert!(!bench.companion.outputs(bench.now).host_lost);
-    bench.run(200);
-    assert!(bench.companion.outputs(bench.now).host_lost);
+    while !bench.companion.outputs(bench.now).host_lost {
+        bench.step();
+        assert!(bench.now <= answered + 3000, "later than promised");
+    }
+    assert!(bench.now > answered + 2900, "sooner than promised");
     for _ in 0..3 {
         bench.feed(0, &[0.5, 0.5]); // a network beside it goes on, and sees something
     }
@@ -256,6 +259,68 @@ fn a_host_that_dies_is_lost_in_time_and_gets_what_it_missed_when_it_is_back() {
         "{missed:?}"
     );
     bench.assert_complete();
+}
+
+#[test]
+fn the_permit_is_given_only_while_all_is_well() {
+    let mut bench = Bench::new(Arithmetic::Float);
+    let permit = |bench: &Bench| {
+        let Outputs { alarm, host_lost, permit, .. } = bench.companion.outputs(bench.now);
+        assert!(!(permit && (alarm || host_lost)));
+        permit
+    };
+    bench.run(1000);
+    assert!(!permit(&bench), "no host has ever been there");
+    bench.start_host(7);
+    bench.run(100);
+    assert!(permit(&bench));
+    bench.verdicts(0, &[2.0; 3]);
+    assert!(!permit(&bench), "the alarm is on");
+    assert_eq!(bench.ask(Request::AcknowledgeAlarm), Reply::Done);
+    assert!(permit(&bench));
+    bench.host = None;
+    bench.run(3000);
+    assert!(!permit(&bench), "the host is lost");
+    bench.start_host(8);
+    bench.run(100);
+    assert!(permit(&bench));
+    bench.restart_companion();
+    assert!(!permit(&bench), "the new start has no host yet");
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_is_an_alarm() {
+    let mut config = Config::new("bench", Arithmetic::Float);
+    config.watch.raise_k = 0;
+    let mut companion = std::boxed::Box::new(Companion::new(config));
+    assert!(companion.start(&mut TestFlash::new(), false, 0).is_err());
+    let outputs = companion.outputs(0);
+    assert!(outputs.alarm && !outputs.permit);
+}
+
+#[test]
+fn damaged_centres_are_none_and_the_host_is_told() {
+    let mut bench = Bench::new(Arithmetic::Float);
+    bench.start_host(7);
+    assert_eq!(bench.upload(&CENTRES, 2, 1.0), Reply::Done);
+    bench.flash.bytes[crate::HEADER + 5] ^= 1;
+    bench.restart_companion();
+    assert_eq!(bench.state().centres, None);
+    let Reply::Counters(counters) = bench.ask(Request::Counters) else { panic!() };
+    assert_eq!(counters.flash_errors, 1);
+    let logits = Logits { region: 0, values: [5.0, 0.5].into_iter().collect() };
+    assert_eq!(bench.ask(Request::Logits(logits)), Reply::Refused(Refusal::NoCentres));
+    assert_eq!(bench.upload(&CENTRES, 2, 1.0), Reply::Done);
+}
+
+#[test]
+fn a_threshold_that_is_set_already_is_not_written_again() {
+    let mut bench = Bench::new(Arithmetic::Float);
+    bench.start_host(7);
+    assert_eq!(bench.upload(&CENTRES, 2, 1.0), Reply::Done);
+    bench.flash.cut_power_after(0);
+    assert_eq!(bench.ask(Request::Threshold(1.0)), Reply::Done);
+    assert_eq!(bench.ask(Request::Threshold(2.0)), Reply::Refused(Refusal::Flash));
 }
 
 #[test]
@@ -437,6 +502,185 @@ fn a_stranger_is_told_to_say_hello_and_changes_nothing() {
     assert_eq!(message, Some(Ok(ToHost::Reply { session: 3, sequence: 9, reply })));
     bench.run(5000);
     assert!(bench.companion.outputs(bench.now).host_lost);
+}
+
+/// A sound frame of another version of the protocol.
+fn frame_of_version(version: u8) -> std::vec::Vec<u8> {
+    let mut payload = std::vec![version, 1, 2, 3];
+    payload.extend(checksum(&payload).to_le_bytes());
+    assert!(payload.iter().all(|&byte| byte != 0), "it is a single block of COBS");
+    let mut frame = std::vec![0, payload.len() as u8 + 1];
+    frame.extend(payload);
+    frame.push(0);
+    frame
+}
+
+#[test]
+fn a_host_of_another_version_is_told_of_this_one_and_is_no_sign_of_life() {
+    let mut bench = Bench::new(Arithmetic::Float);
+    let mut decoder = FrameDecoder::new();
+    let mut answers = 0;
+    for _ in 0..3000 {
+        bench.now += 1;
+        if bench.now.is_multiple_of(250) {
+            for byte in frame_of_version(9) {
+                bench.companion.receive(byte, &mut bench.flash, bench.now);
+            }
+        }
+        bench.companion.tick(false, bench.now);
+        while let Some(byte) = bench.companion.transmit(bench.now) {
+            // Sound, so that an older or newer host finds the version in it.
+            answers += u32::from(matches!(decoder.push::<ToHost>(byte), Some(Ok(_))));
+        }
+    }
+    let counters = bench.companion.counters();
+    assert_eq!((answers, counters.host.version, counters.requests), (12, 12, 0));
+    assert!(bench.companion.outputs(bench.now).host_lost);
+}
+
+#[test]
+fn noise_at_line_rate_is_no_sign_of_life_and_stops_no_clock() {
+    let mut bench = Bench::new(Arithmetic::Float);
+    bench.start_host(7);
+    bench.run(100);
+    bench.verdicts(0, &[2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.5]);
+    let heard = bench.now;
+    assert_eq!(bench.state().raised_regions, 0);
+    let calm = bench.now;
+    bench.host = None;
+    let mut noise = Noise { state: 1, every: 1 };
+    let (mut lost, mut quiet) = (None, None);
+    for now in calm + 1..calm + 10_000 {
+        for _ in 0..LINE {
+            bench.companion.receive(noise.random() as u8, &mut bench.flash, now);
+            bench.companion.receive_feed(noise.random() as u8, now);
+        }
+        bench.companion.tick(false, now);
+        let outputs = bench.companion.outputs(now);
+        if outputs.host_lost {
+            lost.get_or_insert(now);
+        }
+        if !outputs.alarm {
+            quiet.get_or_insert(now);
+        }
+    }
+    // The last word was a request for the state, just before.
+    let lost = lost.unwrap();
+    assert!(lost > heard + 3000 && lost <= calm + 3000, "{lost} {heard} {calm}");
+    // The hold time.
+    let quiet = quiet.unwrap();
+    assert!(quiet > heard + 4900 && quiet <= heard + 5000, "{quiet} {heard}");
+}
+
+/// Bytes that a line of 115200 baud brings in a millisecond, rounded up.
+const LINE: usize = 12;
+
+/// What floods a line: sound messages of a host, of a stranger and of a network, and the same ones with
+/// flipped bits, cut short, run together, and noise.
+fn flood(noise: &mut Noise, sequence: &mut u16) -> std::vec::Vec<u8> {
+    let verdict = RegionVerdict { region: 1, class: Some(0), score: 0.5, threshold: 1.0 };
+    let message = match noise.random() % 3 {
+        0 => {
+            *sequence = sequence.wrapping_add(1);
+            ToCompanion::Request { session: 7, sequence: *sequence, request: Request::Verdict(verdict) }
+        }
+        1 => ToCompanion::Request { session: 8, sequence: 5, request: Request::AcknowledgeAlarm },
+        _ => ToCompanion::Logits(Logits { region: 9, values: [0.5, 0.5].into_iter().collect() }),
+    };
+    let mut frame = encode_frame(&message).unwrap().to_vec();
+    let at = noise.random() as usize % frame.len();
+    match noise.random() % 8 {
+        0 => frame[at] ^= 1 << (noise.random() % 8),
+        1 => frame.truncate(at),
+        2 => drop(frame.drain(..at)),
+        3 => frame.extend((0..noise.random() % 400).map(|_| noise.random() as u8)),
+        4 => frame.extend((0..noise.random() % 400).map(|_| noise.random() as u8 | 1)),
+        5 => frame.extend(std::iter::repeat_n(0, at)),
+        _ => {}
+    }
+    frame
+}
+
+#[test]
+fn a_minute_of_floods_at_line_rate_on_both_ports_leaves_the_counters_right() {
+    let mut bench = Bench::new(Arithmetic::Float);
+    bench.start_host(7);
+    assert_eq!(bench.upload(&CENTRES, 2, 1.0), Reply::Done);
+    bench.run(500);
+    assert!(bench.state().waiting_events == 0);
+    let before = bench.companion.counters();
+    let mut noise = Noise { state: 5, every: 1 };
+    let mut sequence = 1000;
+    // The same bytes, decoded by themselves.
+    let (mut of_host, mut of_feed) = (FrameDecoder::new(), FrameDecoder::new());
+    let (mut requests, mut logits, mut fed) = (0, 0, 0);
+    let (mut host_line, mut feed_line) =
+        (std::collections::VecDeque::new(), std::collections::VecDeque::new());
+    let mut replies = 0;
+    let mut decoder = FrameDecoder::new();
+    for _ in 0..60_000 {
+        bench.now += 1;
+        let now = bench.now;
+        for _ in 0..LINE {
+            while host_line.is_empty() {
+                host_line.extend(flood(&mut noise, &mut sequence));
+            }
+            while feed_line.is_empty() {
+                feed_line.extend(flood(&mut noise, &mut 0));
+            }
+            let (byte, feed) = (host_line.pop_front().unwrap(), feed_line.pop_front().unwrap());
+            match of_host.push::<ToCompanion>(byte) {
+                Some(Ok(ToCompanion::Request { .. })) => requests += 1,
+                Some(Ok(ToCompanion::Logits(_))) => logits += 1,
+                _ => {}
+            }
+            fed += u32::from(matches!(of_feed.push(feed), Some(Ok(ToCompanion::Logits(_)))));
+            bench.companion.receive(byte, &mut bench.flash, now);
+            bench.companion.receive_feed(feed, now);
+        }
+        bench.companion.tick(false, now);
+        for _ in 0..LINE {
+            let Some(byte) = bench.companion.transmit(now) else { break };
+            replies += u32::from(matches!(decoder.push(byte), Some(Ok(ToHost::Reply { .. }))));
+        }
+    }
+    let after = bench.companion.counters();
+    assert_eq!(minus(after.host, before.host), of_host.counters());
+    assert_eq!(minus(after.feed, before.feed), of_feed.counters());
+    for counters in [of_host.counters(), of_feed.counters()] {
+        let FrameCounters { messages, too_long, cut_off, checksum, .. } = counters;
+        assert!(messages > 1000 && too_long > 100 && cut_off > 100 && checksum > 100, "{counters:?}");
+    }
+    let new = after.requests - before.requests;
+    let others =
+        (after.strangers + after.busy + after.repeated) - (before.strangers + before.busy + before.repeated);
+    assert_eq!(new + others, requests);
+    assert!(new > 1000 && after.strangers > 1000, "{after:?}");
+    // All of the host's own requests were verdicts, and all logits could be judged.
+    assert_eq!(after.verdicts - before.verdicts, new + logits + fed);
+    assert_eq!((after.unknown - before.unknown, after.refused_verdicts), (logits + fed, 0));
+    // Each request but a busy one is answered, the last ones perhaps not yet.
+    let answered = requests - (after.busy - before.busy);
+    assert!(replies <= answered && replies + 2 >= answered, "{replies} {answered}");
+    assert_eq!(decoder.counters().checksum + decoder.counters().cut_off, 0);
+    // And now somebody who waits for answers.
+    bench.start_host(20);
+    assert_eq!(bench.ask(Request::Heartbeat), Reply::Done);
+    bench.run(3000);
+    assert!(bench.companion.outputs(bench.now).alarm, "nobody has acknowledged it");
+    assert_eq!(bench.companion.events.waiting(), 0);
+    bench.assert_complete();
+}
+
+fn minus(all: FrameCounters, before: FrameCounters) -> FrameCounters {
+    FrameCounters {
+        messages: all.messages - before.messages,
+        too_long: all.too_long - before.too_long,
+        cut_off: all.cut_off - before.cut_off,
+        checksum: all.checksum - before.checksum,
+        version: all.version - before.version,
+        unknown: all.unknown - before.unknown,
+    }
 }
 
 /// What may happen in a trial of the bad wire.

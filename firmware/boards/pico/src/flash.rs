@@ -89,7 +89,8 @@ impl NorFlash for Flash {
             for (byte, new) in page.iter_mut().skip(in_page).zip(now) {
                 *byte = *new;
             }
-            let start = BASE + at - in_page as u32;
+            // Beyond 16 MB the routine would panic; the compiler does not know that this never is.
+            let start = (BASE + at - in_page as u32) & 0xFF_FFFF;
             // SAFETY: as above; the page is on the stack, which is RAM.
             cortex_m::interrupt::free(|_| unsafe { flash_range_program(start, &page, true) });
             at += now.len() as u32;

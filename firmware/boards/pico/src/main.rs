@@ -1,15 +1,15 @@
 //! The companion on a Raspberry Pi Pico. UART 0 (GP0 TX, GP1 RX): the host; UART 1 (GP4 TX, GP5 RX):
-//! logits of a network beside it; GP15: alarm; GP14: host lost; GP25, the board's LED: heartbeat; GP13 to
-//! ground: the acknowledge button.
+//! logits of a network beside it; GP15: alarm; GP14: host lost; GP12: permit; GP25, the board's LED: heartbeat;
+//! GP13 to ground: the acknowledge button.
 #![no_std]
 #![no_main]
 
 mod flash;
 mod port;
 
-use anchorwatch_firmware::{Arithmetic, Companion, Config, Pins, exchange};
+use anchorwatch_firmware::{Arithmetic, Companion, Config, Pins, turn};
+use cortex_m::peripheral::SCB;
 use cortex_m_rt as _;
-use embedded_io::{Read, ReadReady};
 use flash::Flash;
 use fugit::{MicrosDurationU32, RateExtU32};
 use port::Port;
@@ -31,7 +31,7 @@ const CRYSTAL: u32 = 12_000_000;
 fn main() -> ! {
     static mut COMPANION: Companion = Companion::new(Config::new("rpi-pico", Arithmetic::Fixed));
     let companion: &mut Companion = COMPANION;
-    let Some(mut device) = pac::Peripherals::take() else { wait_for_the_watchdog() };
+    let Some(mut device) = pac::Peripherals::take() else { SCB::sys_reset() };
     let by_watchdog = device.WATCHDOG.reason().read().timer().bit();
     let mut watchdog = Watchdog::new(device.WATCHDOG);
     let Ok(clocks) = init_clocks_and_plls(
@@ -43,7 +43,7 @@ fn main() -> ! {
         &mut device.RESETS,
         &mut watchdog,
     ) else {
-        wait_for_the_watchdog()
+        SCB::sys_reset()
     };
     watchdog.start(MicrosDurationU32::secs(2));
 
@@ -52,6 +52,7 @@ fn main() -> ! {
     let mut pins = Pins {
         alarm: gpio.gpio15.into_push_pull_output(),
         host_lost: gpio.gpio14.into_push_pull_output(),
+        permit: gpio.gpio12.into_push_pull_output(),
         lamp: gpio.gpio25.into_push_pull_output(),
         button: gpio.gpio13.into_pull_up_input(),
     };
@@ -61,42 +62,23 @@ fn main() -> ! {
     let host = UartPeripheral::new(device.UART0, host, &mut device.RESETS).enable(settings(), frequency);
     let feed = (gpio.gpio4.into_function(), gpio.gpio5.into_function());
     let feed = UartPeripheral::new(device.UART1, feed, &mut device.RESETS).enable(settings(), frequency);
-    let (Ok(host), Ok(feed)) = (host, feed) else { wait_for_the_watchdog() };
+    let (Ok(host), Ok(feed)) = (host, feed) else { SCB::sys_reset() };
     let (mut host, mut feed) = (Port(host), Port(feed));
     // SAFETY: here, once; the second core is never started, and nothing uses DMA.
     let mut flash = unsafe { Flash::take() };
     let timer = Timer::new(device.TIMER, &mut device.RESETS, &clocks);
 
-    let sound = companion.start(&mut flash, by_watchdog, 0).is_ok();
+    let _ = companion.start(&mut flash, by_watchdog, 0); // an error is an alarm: see `Companion::outputs`
     loop {
         let now_ms = timer.get_counter().ticks() / 1000;
-        exchange(companion, &mut host, &mut flash, now_ms);
-        while let Ok(true) = feed.read_ready() {
-            let mut byte = [0];
-            match feed.read(&mut byte) {
-                Ok(_) => companion.receive_feed(byte[0], now_ms),
-                Err(_) => companion.serial_error(),
-            }
-        }
-        companion.tick(pins.button(), now_ms);
-        let mut outputs = companion.outputs(now_ms);
-        // A configuration that makes no sense is an alarm that nobody can overlook.
-        outputs.alarm |= !sound;
-        let _ = pins.set(outputs); // these pins cannot fail
+        turn(companion, &mut host, &mut feed, &mut flash, &mut pins, now_ms);
         watchdog.feed();
     }
 }
 
-/// What cannot go on is begun anew.
-fn wait_for_the_watchdog() -> ! {
-    loop {
-        cortex_m::asm::nop();
-    }
-}
-
-/// Nothing on the way of a message can panic (the QEMU board is linked so); the start-up could, if the
-/// hardware were another. The watchdog then begins anew, and the host hears of it.
+/// Nothing on the way of a message can panic (`stack.py` checks it); the start-up could, if the hardware were
+/// another. It is then begun anew, and the host hears of it.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
-    wait_for_the_watchdog()
+    SCB::sys_reset()
 }

@@ -44,6 +44,31 @@ impl Default for Clock {
     }
 }
 
+/// Shows a test, in a word of RAM that nothing else uses, the longest time from one turn of the main loop to
+/// the next: an emulator stands still whenever its machine has something else to do.
+#[derive(Debug)]
+pub struct LongestTurn {
+    word: Register,
+    longest_ms: u32,
+    last_ms: u64,
+}
+
+impl LongestTurn {
+    /// Begins to measure.
+    pub fn new(now_ms: u64) -> Self {
+        // SAFETY: in the machine's PSRAM, behind what stands for flash memory; nothing else uses it.
+        Self { word: unsafe { Register::at(0x2101_0000) }, longest_ms: 0, last_ms: now_ms }
+    }
+
+    /// Takes note of a turn.
+    pub fn turn(&mut self, now_ms: u64) {
+        let taken = now_ms.saturating_sub(self.last_ms);
+        self.longest_ms = self.longest_ms.max(u32::try_from(taken).unwrap_or(u32::MAX));
+        self.last_ms = now_ms;
+        self.word.write(self.longest_ms);
+    }
+}
+
 /// Turns handlers off, and lets the ports wake the processor all the same.
 pub fn wake_without_handlers() {
     // SAFETY: no handler is relied on; with interrupts masked, pending ones still end a `wfi`.

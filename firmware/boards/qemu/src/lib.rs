@@ -9,7 +9,7 @@ mod registers;
 mod stack;
 mod uart;
 
-pub use clock::{Clock, Cycles, Watchdog, forget_wakers, sleep, wake_without_handlers};
+pub use clock::{Clock, Cycles, LongestTurn, Watchdog, forget_wakers, sleep, wake_without_handlers};
 pub use memory::{BadRange, Memory};
 pub use pins::{Button, Led};
 pub use registers::Register;

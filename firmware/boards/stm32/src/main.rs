@@ -1,5 +1,6 @@
-//! The companion on a NUCLEO-F411RE. USART 1 (PA9 TX, PA10 RX): the host; PA8: alarm; PB10: host lost;
-//! PA5, the board's LED: heartbeat; PC13, the board's blue button: acknowledge.
+//! The companion on a NUCLEO-F411RE. USART 1 (PA9 TX, PA10 RX): the host; USART 6 (PC6 TX, PC7 RX): logits of a
+//! network beside it; PA8: alarm; PB10: host lost; PB4: permit; PA5, the board's LED: heartbeat; PC13, the
+//! board's blue button: acknowledge.
 #![no_std]
 #![no_main]
 
@@ -7,12 +8,12 @@ mod clock;
 mod flash;
 mod port;
 
-use anchorwatch_firmware::{Arithmetic, Companion, Config, Pins, exchange};
+use anchorwatch_firmware::{Arithmetic, Companion, Config, Pins, turn};
 use clock::Clock;
+use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
 use flash::Flash;
 use port::Port;
-use stm32f4xx_hal::flash::LockedFlash;
 use stm32f4xx_hal::serial::{self, RxListen, Serial};
 use stm32f4xx_hal::watchdog::IndependentWatchdog;
 use stm32f4xx_hal::{pac, prelude::*, rcc};
@@ -21,7 +22,7 @@ use stm32f4xx_hal::{pac, prelude::*, rcc};
 fn main() -> ! {
     static mut COMPANION: Companion = Companion::new(Config::new("nucleo-f411re", Arithmetic::Float));
     let companion: &mut Companion = COMPANION;
-    let Some(device) = pac::Peripherals::take() else { wait_for_the_watchdog() };
+    let Some(device) = pac::Peripherals::take() else { SCB::sys_reset() };
     let by_watchdog = device.RCC.csr().read().wdgrstf().bit();
     device.RCC.csr().modify(|_, w| w.rmvf().set_bit()); // or the next restart would be one, too
     let mut watchdog = IndependentWatchdog::new(device.IWDG);
@@ -34,46 +35,37 @@ fn main() -> ! {
     let mut pins = Pins {
         alarm: a.pa8.into_push_pull_output(),
         host_lost: b.pb10.into_push_pull_output(),
+        permit: b.pb4.into_push_pull_output(),
         lamp: a.pa5.into_push_pull_output(),
         button: c.pc13.into_pull_up_input(),
     };
-    let settings = serial::Config::default().baudrate(115_200.bps());
-    let serial: Result<Serial<pac::USART1>, _> =
-        Serial::new(device.USART1, (a.pa9, a.pa10), settings, &mut rcc);
-    let Ok(serial) = serial else { wait_for_the_watchdog() };
-    let (_tx, mut rx) = serial.split();
-    rx.listen();
-    // SAFETY: here, once, and the port is set up.
-    let mut port = unsafe { Port::take() };
-    let mut flash = Flash(LockedFlash::new(device.FLASH));
+    let settings = || serial::Config::default().baudrate(115_200.bps());
+    let host: Result<Serial<pac::USART1>, _> =
+        Serial::new(device.USART1, (a.pa9, a.pa10), settings(), &mut rcc);
+    let feed: Result<Serial<pac::USART6>, _> =
+        Serial::new(device.USART6, (c.pc6, c.pc7), settings(), &mut rcc);
+    let (Ok(host), Ok(feed)) = (host, feed) else { SCB::sys_reset() };
+    let ((_host_tx, mut host_rx), (_feed_tx, mut feed_rx)) = (host.split(), feed.split());
+    host_rx.listen();
+    feed_rx.listen();
+    // SAFETY: here, once, and the ports are set up.
+    let (mut host, mut feed) = unsafe { (Port::host(), Port::feed()) };
+    let mut flash = Flash(device.FLASH);
     let mut clock = Clock::new(device.TIM2, &mut rcc);
 
-    let sound = companion.start(&mut flash, by_watchdog, 0).is_ok();
+    let _ = companion.start(&mut flash, by_watchdog, 0); // an error is an alarm: see `Companion::outputs`
     loop {
-        let now_ms = clock.now_ms();
-        if port.has_lost() {
+        if host.has_lost() || feed.has_lost() {
             companion.serial_error();
         }
-        exchange(companion, &mut port, &mut flash, now_ms);
-        companion.tick(pins.button(), now_ms);
-        let mut outputs = companion.outputs(now_ms);
-        // A configuration that makes no sense is an alarm that nobody can overlook.
-        outputs.alarm |= !sound;
-        let _ = pins.set(outputs); // these pins cannot fail
+        turn(companion, &mut host, &mut feed, &mut flash, &mut pins, clock.now_ms());
         watchdog.feed();
     }
 }
 
-/// What cannot go on is begun anew.
-fn wait_for_the_watchdog() -> ! {
-    loop {
-        cortex_m::asm::nop();
-    }
-}
-
-/// Nothing on the way of a message can panic (the QEMU board is linked so); the start-up could, if the
-/// hardware were another. The watchdog then begins anew, and the host hears of it.
+/// Nothing on the way of a message can panic (`stack.py` checks it); the start-up could, if the hardware were
+/// another. It is then begun anew, and the host hears of it.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
-    wait_for_the_watchdog()
+    SCB::sys_reset()
 }

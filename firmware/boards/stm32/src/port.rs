@@ -1,51 +1,82 @@
-//! The serial port, through embedded-io. Its hardware holds a single byte, so a handler takes bytes as
-//! they come, and the main loop takes them from a queue.
+//! The serial ports, through embedded-io. Their hardware holds a single byte, so handlers take bytes as they
+//! come, and the main loop takes them from queues.
 
 use anchorwatch_firmware::ByteQueue;
 use core::convert::Infallible;
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
-use stm32f4xx_hal::pac::{self, interrupt};
+use stm32f4xx_hal::pac::{self, Interrupt, interrupt, usart1::RegisterBlock};
 
 /// 44 ms at 115200 baud.
-static COME: ByteQueue<512> = ByteQueue::new();
+type Queue = ByteQueue<512>;
 
-fn usart() -> &'static pac::usart1::RegisterBlock {
+static FROM_HOST: Queue = Queue::new();
+static FROM_FEED: Queue = Queue::new();
+
+fn usart1() -> &'static RegisterBlock {
     // SAFETY: the registers are always there. The handler is the only one that reads the data register,
     // the port the only one that writes it.
     unsafe { &*pac::USART1::ptr() }
 }
 
+fn usart6() -> &'static RegisterBlock {
+    // SAFETY: as above.
+    unsafe { &*pac::USART6::ptr() }
+}
+
 #[interrupt]
 fn USART1() {
-    let status = usart().sr().read();
+    take_in(usart1(), &FROM_HOST);
+}
+
+#[interrupt]
+fn USART6() {
+    take_in(usart6(), &FROM_FEED);
+}
+
+fn take_in(registers: &RegisterBlock, queue: &Queue) {
+    let status = registers.sr().read();
     if status.ore().bit() || status.fe().bit() || status.nf().bit() {
-        COME.note_loss();
+        queue.note_loss();
     }
     // Reading the data takes the errors away, too.
-    let byte = usart().dr().read().bits() as u8;
+    let byte = registers.dr().read().bits() as u8;
     if status.rxne().bit() {
-        COME.put(byte);
+        queue.put(byte);
     }
 }
 
-/// USART 1, which has been set up, with its receive interrupt on. There is one.
-pub struct Port(());
+/// A port that has been set up, with its receive interrupt on. There is one of each.
+pub struct Port {
+    registers: &'static RegisterBlock,
+    queue: &'static Queue,
+}
 
 impl Port {
-    /// Takes it, and lets bytes come.
+    /// Takes USART 1, for the host, and lets bytes come.
     ///
     /// # Safety
     ///
-    /// Only once, after USART 1 has been set up.
-    pub unsafe fn take() -> Self {
+    /// Only once, after it has been set up.
+    pub unsafe fn host() -> Self {
         // SAFETY: the handler touches nothing but the queue and its own register.
-        unsafe { cortex_m::peripheral::NVIC::unmask(pac::Interrupt::USART1) };
-        Self(())
+        unsafe { cortex_m::peripheral::NVIC::unmask(Interrupt::USART1) };
+        Self { registers: usart1(), queue: &FROM_HOST }
+    }
+
+    /// Takes USART 6, for the network beside it, and lets bytes come.
+    ///
+    /// # Safety
+    ///
+    /// As above.
+    pub unsafe fn feed() -> Self {
+        // SAFETY: as above.
+        unsafe { cortex_m::peripheral::NVIC::unmask(Interrupt::USART6) };
+        Self { registers: usart6(), queue: &FROM_FEED }
     }
 
     /// Whether bytes have been lost since this was last asked.
     pub fn has_lost(&self) -> bool {
-        COME.take_loss()
+        self.queue.take_loss()
     }
 }
 
@@ -55,7 +86,7 @@ impl ErrorType for Port {
 
 impl ReadReady for Port {
     fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(COME.has_byte())
+        Ok(self.queue.has_byte())
     }
 }
 
@@ -63,7 +94,7 @@ impl Read for Port {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let Some(first) = buffer.first_mut() else { return Ok(0) };
         loop {
-            if let Some(byte) = COME.take() {
+            if let Some(byte) = self.queue.take() {
                 *first = byte;
                 return Ok(1);
             }
@@ -73,20 +104,20 @@ impl Read for Port {
 
 impl WriteReady for Port {
     fn write_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(usart().sr().read().txe().bit())
+        Ok(self.registers.sr().read().txe().bit())
     }
 }
 
 impl Write for Port {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         let Some(&first) = bytes.first() else { return Ok(0) };
-        while !usart().sr().read().txe().bit() {}
-        usart().dr().write(|data| data.dr().set(u16::from(first)));
+        while !self.registers.sr().read().txe().bit() {}
+        self.registers.dr().write(|data| data.dr().set(u16::from(first)));
         Ok(1)
     }
 
     fn flush(&mut self) -> Result<(), Infallible> {
-        while !usart().sr().read().tc().bit() {}
+        while !self.registers.sr().read().tc().bit() {}
         Ok(())
     }
 }

@@ -13,6 +13,8 @@ const LEDS: u32 = 0x4002_F004;
 const BUTTON: u32 = 0x4002_804C;
 /// The firmware's clock, in milliseconds.
 const CLOCK: u32 = 0x4002_8018;
+/// Where the firmware shows how long a turn of its main loop has taken at most, in milliseconds.
+const LONGEST_TURN: u32 = 0x2101_0000;
 
 /// How long anything may take before a test gives up. Nothing is measured with it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,38 +24,52 @@ pub struct Machine {
     qemu: Child,
     folder: PathBuf,
     test: BufReader<UnixStream>,
+    /// Where the host's port is, if it is a terminal device.
+    tty: Option<PathBuf>,
 }
 
 impl Machine {
     /// Starts it with this program; its sockets are in `folder`.
     pub fn start(program: &Path, folder: &Path) -> Self {
-        Self::start_with(&[], program, folder)
+        Self::start_with(&[], &socket("host", folder), program, folder)
     }
 
-    /// The same, with a clock that counts instructions: one a nanosecond.
+    /// The same, with the host's port as a terminal device of this machine, as a serial adapter is.
+    pub fn start_on_tty(program: &Path, folder: &Path) -> Self {
+        let mut machine = Self::start_with(&[], "pty", program, folder);
+        let mut monitor = UnixStream::connect(folder.join("monitor")).expect("the emulator's monitor");
+        writeln!(monitor, "info chardev").expect("the monitor");
+        let mut lines = BufReader::new(monitor).lines();
+        let line = lines.find_map(|line| line.ok().filter(|line| line.contains("filename=pty:")));
+        let path = line.as_ref().and_then(|line| line.rsplit_once("filename=pty:")).expect("a tty").1;
+        machine.tty = Some(path.trim().into());
+        machine
+    }
+
+    /// The same, with a clock that counts instructions, one a nanosecond, and runs on at once when there is
+    /// nothing to do.
     pub fn start_counting(program: &Path, folder: &Path) -> Self {
-        Self::start_with(&["-icount", "shift=0,sleep=off"], program, folder)
+        Self::start_with(&["-icount", "shift=0,sleep=off"], &socket("host", folder), program, folder)
     }
 
-    fn start_with(options: &[&str], program: &Path, folder: &Path) -> Self {
-        let socket = |name: &str| format!("unix:{},server=on,wait=off", folder.join(name).display());
+    fn start_with(options: &[&str], host: &str, program: &Path, folder: &Path) -> Self {
         let qemu = Command::new("qemu-system-arm")
-            .args(["-M", "mps2-an386", "-display", "none", "-monitor", "none"])
+            .args(["-M", "mps2-an386", "-display", "none", "-monitor", &socket("monitor", folder)])
             .args(options)
-            .args(["-serial", &socket("host"), "-serial", &socket("feed")])
-            .args(["-qtest", &socket("test"), "-qtest-log", "none"])
+            .args(["-serial", host, "-serial", &socket("feed", folder)])
+            .args(["-qtest", &socket("test", folder), "-qtest-log", "none"])
             .arg("-kernel")
             .arg(program)
             .stdin(Stdio::null())
             .spawn()
             .expect("qemu-system-arm starts");
         let test = wait_for("the emulator's sockets", || UnixStream::connect(folder.join("test")).ok());
-        Self { qemu, folder: folder.to_path_buf(), test: BufReader::new(test) }
+        Self { qemu, folder: folder.to_path_buf(), test: BufReader::new(test), tty: None }
     }
 
     /// The port for the host.
     pub fn host(&self) -> Address {
-        Address::Unix(self.folder.join("host"))
+        self.tty.clone().map_or_else(|| Address::Unix(self.folder.join("host")), Address::Tty)
     }
 
     /// The same, as bytes.
@@ -67,9 +83,24 @@ impl Machine {
     }
 
     /// Whether the alarm is on, and whether the host is lost.
+    ///
+    /// # Panics
+    /// If there is a permit at the same time.
     pub fn pins(&mut self) -> (bool, bool) {
         let leds = self.read(LEDS);
+        assert!(leds & 8 == 0 || leds & 3 == 0, "a permit though all is not well: {leds:#b}");
         (leds & 1 != 0, leds & 2 != 0)
+    }
+
+    /// Whether the permit is given.
+    pub fn permit(&mut self) -> bool {
+        self.read(LEDS) & 8 != 0
+    }
+
+    /// The longest time from one turn of the firmware's main loop to the next, in milliseconds. It is one on
+    /// a machine that has nothing else to do.
+    pub fn longest_turn_ms(&mut self) -> u32 {
+        self.read(LONGEST_TURN)
     }
 
     /// Presses the acknowledge button, or lets it go.
@@ -101,6 +132,11 @@ impl Machine {
             assert!(!answer.is_empty() && !answer.starts_with("ERR"), "{command}: {answer}");
         }
     }
+}
+
+/// A socket of the emulator's.
+fn socket(name: &str, folder: &Path) -> String {
+    format!("unix:{},server=on,wait=off", folder.join(name).display())
 }
 
 impl Drop for Machine {
@@ -136,10 +172,11 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub struct Host(Child);
 
 impl Host {
-    /// Starts it on this port, with this journal.
-    pub fn start(program: &str, address: &Address, journal: &Path) -> io::Result<Self> {
+    /// Starts it on this port, with this journal; so many seconds without a verdict and it gives no signs of
+    /// life.
+    pub fn start(program: &str, address: &Address, journal: &Path, patience: u64) -> io::Result<Self> {
         let mut command = Command::new(program);
-        command.arg(address.to_string()).arg(journal).stdin(Stdio::piped());
+        command.arg(address.to_string()).arg(journal).arg(patience.to_string()).stdin(Stdio::piped());
         Ok(Self(command.spawn()?))
     }
 

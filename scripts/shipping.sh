@@ -1,0 +1,40 @@
+# Read by the scripts that build what is shipped (`.`), after $target is set: what cargo needs for it.
+#
+# - A linker that links against the C library named here, an old one, whatever the building system has:
+#   the program then runs on every system with that C library or a newer one. It is zig's, from PyPI,
+#   kept in the cache folder, and called through cargo-zigbuild, which knows rustc's ways with linkers.
+# - The folders of whoever builds do not get into the program: they are of no interest in its messages.
+# shellcheck shell=sh
+
+libc=2.31 # Ubuntu 20.04 (JetPack 5), Debian 11 (Raspberry Pi OS "Bullseye"), and all that came later
+zig=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/zig
+if [ ! -e "$zig/done" ]; then
+    if ! python3 -c 'import ensurepip' 2>/dev/null; then
+        as_root=
+        [ "$(id -u)" = 0 ] || as_root=sudo
+        $as_root apt-get update -q >&2
+        $as_root apt-get install -y -q --no-install-recommends python3-venv >&2
+    fi
+    python3 -m venv --clear "$zig" >&2
+    "$zig/bin/python" -m pip install -q --disable-pip-version-check ziglang==0.13.0 cargo-zigbuild==0.24.1 >&2
+    touch "$zig/done"
+fi
+case $target in
+aarch64-*) zig_target="-target aarch64-linux-gnu.$libc" ;;
+armv7-*) zig_target="-target arm-linux-gnueabihf.$libc -mcpu=generic+v7a+vfp3-d32+thumb2-neon" ;;
+x86_64-*) zig_target="-target x86_64-linux-gnu.$libc" ;;
+esac
+linker=$zig/link-$target
+cat >"$linker" <<END
+#!/bin/sh
+# Written by scripts/shipping.sh.
+export CARGO_ZIGBUILD_ZIG_VERSION=0.13.0
+export CARGO_ZIGBUILD_ZIG_COMMAND="$(echo "$zig"/lib/python3*/site-packages/ziglang/zig)"
+exec "$zig/bin/cargo-zigbuild" zig cc -- $zig_target "\$@"
+END
+chmod +x "$linker"
+
+name=$(echo "$target" | tr a-z- A-Z_)
+flags=$(printenv "CARGO_TARGET_${name}_RUSTFLAGS" || true)
+export "CARGO_TARGET_${name}_LINKER=$linker"
+export "CARGO_TARGET_${name}_RUSTFLAGS=$flags --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"

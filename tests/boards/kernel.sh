@@ -1,0 +1,84 @@
+# Read by the tests in this folder (`.`): a Debian kernel with its modules, and an initramfs to boot
+# it with. From packages only, nothing is installed but emulators and tools; needs root (or sudo) once,
+# for these. The kernel is unpacked into the cache folder.
+# shellcheck shell=sh
+
+boards_cache=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/boards
+as_root=
+[ "$(id -u)" = 0 ] || as_root=sudo
+
+# need PACKAGE...: installs those that are missing.
+need() {
+    missing=
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
+    done
+    if [ -n "$missing" ]; then
+        $as_root apt-get update -q >&2
+        # shellcheck disable=SC2086 # one word a package
+        $as_root apt-get install -y -q --no-install-recommends $missing >&2
+    fi
+}
+
+# kernel ARCHITECTURE: Debian's kernel for amd64 or arm64 with its modules, as a folder.
+kernel() {
+    folder=$boards_cache/kernel-$1
+    if [ ! -e "$folder/done" ]; then
+        if [ "$(dpkg --print-architecture)" != "$1" ] &&
+            ! dpkg --print-foreign-architectures | grep -q "^$1\$"; then
+            $as_root dpkg --add-architecture "$1"
+        fi
+        $as_root apt-get update -q >&2
+        # The package that the current one of this name depends on.
+        package=$(apt-cache show "linux-image-$1:$1" | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n 1)
+        rm -rf "$folder"
+        mkdir -p "$folder/download"
+        (cd "$folder/download" && apt-get download "$package:$1" >&2)
+        dpkg -x "$folder"/download/*.deb "$folder"
+        rm -r "$folder/download"
+        touch "$folder/done"
+    fi
+    echo "$folder"
+}
+
+# modules KERNEL ROOT NAME...: copies kernel modules into ROOT/modules, and writes ROOT/modules/order.
+modules() {
+    from=$1 to=$2/modules
+    shift 2
+    mkdir -p "$to"
+    : >"$to/order"
+    for name in "$@"; do
+        file=$(find "$from/lib/modules" -name "$name.ko*" | head -n 1)
+        if [ -z "$file" ]; then
+            echo "there is no module $name in $from" >&2
+            return 1
+        fi
+        case $file in
+        *.xz) xz -dc "$file" >"$to/$name.ko" ;;
+        *) cp "$file" "$to/$name.ko" ;;
+        esac
+        echo "$name" >>"$to/order"
+    done
+}
+
+# libraries ROOT PROGRAM PREFIX: the shared libraries that a program needs, as it looks for them.
+# PREFIX is where those of another architecture lie, such as /usr/aarch64-linux-gnu; empty for this one.
+libraries() {
+    mkdir -p "$1/lib" "$1/lib64"
+    if [ -z "$3" ]; then
+        ldd "$2" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\).*/\1/p' |
+            while read -r library; do
+                cp -L "$library" "$1/lib/"
+            done
+        cp -L /lib64/ld-linux-x86-64.so.2 "$1/lib64/" 2>/dev/null || true
+    else
+        for library in ld-linux-aarch64.so.1 libc.so.6 libm.so.6 libgcc_s.so.1; do
+            cp -L "$3/lib/$library" "$1/lib/"
+        done
+    fi
+}
+
+# initramfs ROOT FILE: packs a folder.
+initramfs() {
+    (cd "$1" && find . | busybox cpio -o -H newc 2>/dev/null) | gzip -1 >"$2"
+}
