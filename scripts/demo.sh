@@ -5,4 +5,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 scripts/install-packages.sh
-exec cargo run --release --bin anchorwatch -- run --demo "$@"
+# As a part of the workspace: the tests then have nothing of it to build again.
+cargo build --release --workspace --bin anchorwatch
+exec "${CARGO_TARGET_DIR:-target}/release/anchorwatch" run --demo "$@"

@@ -17,15 +17,8 @@ esac
 package=${2:-$(scripts/package.sh "$1" 2>/dev/null | tail -n 1)}
 [ "$(dpkg-deb --field "$package" Architecture)" = $architecture ]
 
-missing=
-for needed in mmdebstrap qemu-user-static; do
-    dpkg-query -W -f '${Status}' $needed 2>/dev/null | grep -q '^install ok' || missing="$missing $needed"
-done
-if [ -n "$missing" ]; then
-    apt-get update -q >&2
-    # shellcheck disable=SC2086 # one word a package
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >&2
-fi
+. tests/boards/kernel.sh # for `need`
+need mmdebstrap qemu-user-static
 . scripts/small-debian.sh
 
 work=$(mktemp -d)

@@ -115,8 +115,11 @@ impl Live {
     /// The next frame; `None` when a stream says that it has ended.
     ///
     /// # Errors
-    /// If it has broken off. It is closed then; [`reopen`](Self::reopen) it.
+    /// If it has broken off, or cannot be opened. It is closed then, and opened by the next call.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, CaptureError> {
+        if self.opened.is_none() {
+            self.reopen()?;
+        }
         let result = guarded(&self.spec, || match &mut self.opened {
             #[cfg(feature = "v4l")]
             Some(Opened::Camera(camera)) => camera.next_frame().map(Some),

@@ -294,7 +294,10 @@ impl Session {
         }
         let state = match &mut self.runner {
             Runner::Integer(session) => {
-                guard::catch(RUNNING, || Ok(session.logits(pixels, &mut self.logits)))?;
+                guard::catch(RUNNING, || {
+                    session.logits(pixels, &mut self.logits);
+                    Ok(())
+                })?;
                 return Ok(&self.logits);
             }
             Runner::Plan(state) => state,

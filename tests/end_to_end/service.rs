@@ -78,7 +78,7 @@ fn other_programs_hear_of_verdicts_and_events() {
     let finished = next(&mut lines, "event", |_| true);
     assert_eq!((&finished["phase"], &finished["region"]), (&"finished".into(), &0.into()));
     assert!(lines.next().is_none_or(|line| line.is_err()), "the socket is closed at the end");
-    end(program);
+    end_of(program);
     assert!(!socket.exists());
 }
 

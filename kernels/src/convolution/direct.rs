@@ -214,20 +214,25 @@ fn pack(shape: &Shape, weights: &[i8], layout: &Layout) -> (AlignedBytes, usize)
     let group_bytes = padded.sum::<usize>() * shape.count * shape.run * bytes;
     let mut packed = AlignedBytes::zeroed(group_bytes * shape.groups);
     let all = packed.bytes_mut();
+    // The same for all outputs: which weight comes next, the step that it is in (its first number) and
+    // where it is in the step.
+    let order: Vec<[usize; 3]> = (0..shape.count * shape.length)
+        .map(|index| {
+            let position = index / shape.length * shape.run + index % shape.length;
+            // In the band: kernel row, kernel column, channel.
+            let (tap, channel) = (index / shape.inputs, index % shape.inputs);
+            let within = position % layout.depth;
+            [channel * height * width + tap, position - within, within]
+        })
+        .collect();
     for (output, weights) in weights.chunks_exact(shape.inputs * height * width).enumerate() {
         let (group, output) = (output / outputs, output % outputs);
         let first = output / layout.columns * layout.columns;
         let columns = layout.block(first, outputs);
         let block = group * group_bytes + first * shape.count * shape.run * bytes;
-        for (index, position) in (0..shape.count * shape.length).map(|index| {
-            let run = index / shape.length;
-            (index, run * shape.run + index % shape.length)
-        }) {
-            // In the band: kernel row, kernel column, channel.
-            let (tap, channel) = (index / shape.inputs, index % shape.inputs);
-            let weight = weights[channel * height * width + tap];
-            let place =
-                (position / layout.depth * columns + output - first) * layout.depth + position % layout.depth;
+        let column = (output - first) * layout.depth;
+        for &[from, step, within] in &order {
+            let (weight, place) = (weights[from], step * columns + column + within);
             match layout.form {
                 Form::I16 => all[block + place * 2..][..2].copy_from_slice(&i16::from(weight).to_ne_bytes()),
                 Form::U8 | Form::I8 => all[block + place] = weight as u8,

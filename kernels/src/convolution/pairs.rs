@@ -14,11 +14,9 @@ use crate::workers::Workers;
 /// second-level cache, since each line of them has more channels than 16.
 const BLOCK: usize = 128 * 1024;
 
-/// Rows are divided among workers if each gets at least so many; else they share the channels.
-const ROWS_A_WORKER: usize = 14;
-
-/// So many times 16 channels are a job of a worker: whole cache lines of the output.
-const GROUPS_A_JOB: usize = 4;
+/// Rows are divided among workers if each gets at least so many; else each takes a part of the
+/// channels, which lie together.
+const ROWS_A_WORKER: usize = 7;
 
 /// A plan for [`super::Method::Depthwise`] from pairs of rows.
 pub(crate) struct Pairs {
@@ -76,7 +74,7 @@ impl Pairs {
         } else if height >= count * ROWS_A_WORKER {
             (height.div_ceil(2 * count).max(ROWS_A_WORKER), groups)
         } else {
-            (height, GROUPS_A_JOB)
+            (height, groups.div_ceil(count))
         };
         let shares = groups.div_ceil(share);
         let size = self.ring.bytes();

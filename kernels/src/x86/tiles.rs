@@ -183,6 +183,7 @@ pub(super) use tiles;
 /// The same pointer, of which the compiler does not know that it is the same: what is behind it is
 /// read where it is needed, and does not take registers away from a tile's sums.
 #[inline(always)]
+#[allow(clippy::pointers_in_nomem_asm_block)] // it only passes through
 pub(super) fn hidden<T>(mut pointer: *const T) -> *const T {
     // SAFETY: nothing is done.
     unsafe {
