@@ -25,7 +25,7 @@ pub enum Source {
     /// Any other video, decoded by the `ffmpeg` program.
     Ffmpeg(FfmpegPipe),
     /// A V4L2 camera or a network stream.
-    Live(Live),
+    Live(Box<Live>),
 }
 
 /// Why frames cannot be had.
@@ -112,7 +112,7 @@ impl Source {
     /// If it is not there, cannot be read, or has nothing usable in it.
     pub fn open(spec: &str, options: &SourceOptions) -> Result<Self, CaptureError> {
         if STREAMS.iter().any(|scheme| spec.starts_with(scheme)) {
-            return Ok(Source::Live(Live::stream(spec, options)?));
+            return Ok(Source::Live(Box::new(Live::stream(spec, options)?)));
         }
         let path = Path::new(spec);
         let metadata = match std::fs::metadata(path) {
@@ -122,7 +122,7 @@ impl Source {
                 return Ok(Source::Pictures(Pictures::pattern(spec)?));
             }
             Err(_) if options.wait && path.starts_with("/dev") => {
-                return Ok(Source::Live(Live::camera(spec, options)?));
+                return Ok(Source::Live(Box::new(Live::camera(spec, options)?)));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(CaptureError::NotFound(spec.to_string()));
@@ -135,7 +135,7 @@ impl Source {
             return Ok(Source::Pictures(Pictures::folder(path)?));
         }
         if is_character_device(&metadata) {
-            return Ok(Source::Live(Live::camera(spec, options)?));
+            return Ok(Source::Live(Box::new(Live::camera(spec, options)?)));
         }
         if is_picture(path) {
             return Ok(Source::Pictures(Pictures::file(path)));
