@@ -1,10 +1,15 @@
 //! From logits to what the model's block says of them: class centres, scores, the threshold, the
 //! statistics of each class. Plain numbers; where the logits come from is the caller's affair.
 
+use crate::loss::ANCHORS;
+use crate::variables::Variables;
 use anchorwatch::evaluate::KnownPicture;
 use anchorwatch::network::metadata::{ClassScores, Threshold};
 use anchorwatch_core::{Centres, Scorer, Verdict};
 use anyhow::Result;
+
+/// Training pictures of each class that its centre is computed from, at most.
+pub const CENTRE_PICTURES: usize = 1000;
 
 /// Logits of B pictures, row after row.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +32,15 @@ pub fn anchors(count: usize) -> Vec<Vec<f32>> {
     let magnitude = crate::loss::ANCHOR_MAGNITUDE as f32;
     let row = |class| (0..count).map(|logit| if logit == class { magnitude } else { 0.0 }).collect();
     (0..count).map(row).collect()
+}
+
+/// The anchors that a network of so many classes was trained towards: learned ones are among its
+/// variables.
+pub fn trained_anchors(variables: &Variables, count: usize) -> Result<Vec<Vec<f32>>> {
+    match variables.by_name().get(ANCHORS) {
+        Some(learned) => Ok(Vec::<Vec<f32>>::try_from(learned.detach())?),
+        None => Ok(anchors(count)),
+    }
 }
 
 /// The class centres: the mean logits of each class's correctly classified pictures (paper, section

@@ -138,7 +138,8 @@ impl Deployment<'_> {
         let train_classes: Vec<usize> =
             self.centre_pictures.iter().map(|&index| self.train.classes[index]).collect();
         let train_logits = run(self.train, self.centre_pictures, "class centres")?;
-        let (centres, without) = calibration::class_centres(&train_logits, &train_classes, self.anchors());
+        let anchors = calibration::trained_anchors(self.variables, self.classes.len())?;
+        let (centres, without) = calibration::class_centres(&train_logits, &train_classes, anchors);
         for class in without {
             log::warn!(
                 "{precision}: no training picture of '{}' is classified correctly: its anchor stands in for its centre",
@@ -182,13 +183,6 @@ impl Deployment<'_> {
             inputs.map(|input| numbers(exported(&input))).collect::<Result<_>>()?;
         agrees_with_libtorch(precision, &file.metadata.golden, &references)?;
         Ok((file, Report { figures, threshold, bytes: 0 }))
-    }
-
-    /// The anchors that the network was trained towards, learned or not, a row each.
-    fn anchors(&self) -> Vec<Vec<f32>> {
-        let fixed = calibration::anchors(self.classes.len());
-        let Some(learned) = self.variables.by_name().get(crate::loss::ANCHORS) else { return fixed };
-        Vec::<Vec<f32>>::try_from(learned.detach()).unwrap_or(fixed)
     }
 
     /// Normalised inputs of these pictures, B×C×H×W.

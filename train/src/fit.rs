@@ -1,6 +1,7 @@
 //! `anchorwatch-train fit`: from a folder of pictures to the two model files.
 
 use crate::activation_ranges::RangeMethod;
+use crate::calibration::CENTRE_PICTURES;
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::data_set::{DataSet, Selection};
 use crate::deploy::{Deployment, F32_FILE, INT8_FILE, print_reports};
@@ -15,9 +16,6 @@ use crate::variables::Variables;
 use anchorwatch::network::metadata::Provenance;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
-
-/// Training pictures of each class that its centre is computed from, at most.
-const CENTRE_PICTURES: usize = 1000;
 
 /// Train a network on a folder of pictures and write model.onnx (int8) and model.f32.onnx
 ///

@@ -2,9 +2,10 @@
 //! which every rejection score is.
 
 use crate::architecture::Architecture;
+use crate::calibration::{CENTRE_PICTURES, Logits, class_centres, trained_anchors};
 use crate::data_set::DataSet;
 use crate::interrupt::Interrupt;
-use crate::loss::{ANCHORS, Loss, fixed_anchors};
+use crate::loss::Loss;
 use crate::network::features_and_logits;
 use crate::pictures::Pictures;
 use crate::progress;
@@ -19,9 +20,6 @@ use super::scores::distances;
 
 /// Pictures that the network gets at a time.
 const BATCH: usize = 128;
-
-/// Training pictures of each class that centres and feature statistics come from, at most.
-const TRAIN_PICTURES: usize = 1000;
 
 /// Features, logits and classes of some pictures.
 pub struct Sample {
@@ -64,34 +62,19 @@ impl Evidence {
             sample(architecture, variables, recipe, pictures, indices, what, interrupt)
         };
         let all = |pictures: &Pictures| (0..pictures.len()).collect::<Vec<_>>();
-        let train =
-            run(&data.train, &data.train.sample(recipe.known.len(), TRAIN_PICTURES), "training pictures")?;
-        let by_distance = recipe.loss != Loss::CrossEntropy;
-        let anchors = match variables.by_name().get(ANCHORS) {
-            Some(learned) => learned.detach(),
-            None => fixed_anchors(architecture.logits),
-        };
-        let predicted = if by_distance {
-            distances(&train.logits, &anchors).argmin(-1, false)
-        } else {
-            train.logits.argmax(-1, false)
-        };
-        let centres: Vec<Tensor> = (0..architecture.logits)
-            .map(|class| {
-                let right = train.classes.eq(class).logical_and(&predicted.eq(class)).nonzero().view([-1]);
-                if right.numel() == 0 {
-                    anchors.get(class)
-                } else {
-                    train.logits.index_select(0, &right).mean_dim([0i64].as_slice(), false, None)
-                }
-            })
-            .collect();
+        let chosen = data.train.sample(recipe.known.len(), CENTRE_PICTURES);
+        let train = run(&data.train, &chosen, "training pictures")?;
+        let values = Vec::<f32>::try_from(train.logits.flatten(0, -1))?;
+        let logits = Logits { values, width: recipe.known.len() };
+        let classes: Vec<usize> = chosen.iter().map(|&index| data.train.classes[index]).collect();
+        let anchors = trained_anchors(variables, recipe.known.len())?;
+        let (centres, _) = class_centres(&logits, &classes, anchors);
         Ok(Self {
             train,
             known: run(&data.held_out, &all(&data.held_out), "known pictures")?,
             unknown: run(unknown, &all(unknown), "unknown pictures")?,
-            centres: Tensor::stack(&centres, 0),
-            by_distance,
+            centres: Tensor::from_slice2(&centres),
+            by_distance: recipe.loss != Loss::CrossEntropy,
         })
     }
 

@@ -7,6 +7,7 @@ mod splits;
 mod table;
 
 use crate::activation_ranges::RangeMethod;
+use crate::calibration::CENTRE_PICTURES;
 use crate::checkpoint::{CHECKPOINT, Checkpoint, write_whole};
 use crate::data_set::{DataSet, Selection};
 use crate::deploy::{Deployment, INT8_FILE};
@@ -26,9 +27,6 @@ use scores::Score;
 use splits::Splits;
 use std::path::{Path, PathBuf};
 use table::{Results, Row};
-
-/// Training pictures of each class that its centre is computed from, at most.
-const CENTRE_PICTURES: usize = 1000;
 
 /// The share of known pictures that thresholds accept.
 const TPR: f64 = 0.95;

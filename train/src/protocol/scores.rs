@@ -92,10 +92,8 @@ fn numbers(scores: Tensor) -> Vec<f32> {
 
 /// Euclidean distances (B×M) of rows (B×N) to centres (M×N).
 pub fn distances(rows: &Tensor, centres: &Tensor) -> Tensor {
-    let per_centre = (0..centres.size()[0]).map(|class| {
-        (rows - centres.get(class)).square().sum_dim_intlist([1i64].as_slice(), false, None).sqrt()
-    });
-    Tensor::stack(&per_centre.collect::<Vec<_>>(), 1)
+    // Mode 2: from the differences themselves, not by way of products, which lose digits.
+    Tensor::cdist(rows, centres, 2.0, 2)
 }
 
 /// min d·(1 − softmin d) of each row. 1 − softmin is summed from the others, since it is tiny for
