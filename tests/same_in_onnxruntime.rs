@@ -20,7 +20,7 @@ const PICTURES: usize = 1000;
 fn sample_frames() -> Vec<RgbImage> {
     let mut paths = Vec::new();
     for folder in ["known", "unknown"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/samples").join(folder);
+        let folder = root().join("models/samples").join(folder);
         paths.extend(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
     }
     paths.sort();
@@ -58,10 +58,16 @@ fn pictures_of(folder: &Path) -> Vec<RgbImage> {
     (0..PICTURES).map(|index| load_picture(&paths[index * paths.len() / PICTURES]).unwrap()).collect()
 }
 
+/// The repository; asked for at run time, since the test may have been built in another checkout that has
+/// the same target folder.
+fn root() -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
+}
+
 #[test]
 fn onnxruntime_gives_the_same_answers() {
     let Some(python) = python_with_onnxruntime() else { return };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let path = std::env::var_os("ANCHORWATCH_TEST_MODEL")
         .map_or_else(|| root.join("models/default.onnx"), PathBuf::from);
     let model = Model::load(&path).unwrap();

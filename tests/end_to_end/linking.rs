@@ -160,7 +160,7 @@ fn the_tiny_model_gives_the_same_logits_from_a_microcontrollers_bytes() {
 }
 
 fn root(path: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join(path)
 }
 
 #[test]

@@ -21,7 +21,8 @@ const UNKNOWN: [(&str, &str); 2] = [("owl", "unknown/owl-1.jpg"), ("shuttle", "u
 /// of a folder apart, so that no picture is in two.
 fn cuttings(sample: &str, folder: &Path, from: u32, count: u32) {
     std::fs::create_dir_all(folder).unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/samples").join(sample);
+    let crate_folder = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let path = Path::new(&crate_folder).join("../models/samples").join(sample);
     let frame = image::open(path).unwrap();
     let side = frame.width().min(frame.height()) * 2 / 3;
     for number in from..from + count {

@@ -1,7 +1,7 @@
 //! `cargo xtask COMMAND`: the few commands that a contributor needs, in one list. What a command does
 //! is in its script, which runs by itself too; nothing is decided here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 struct Task {
@@ -90,9 +90,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The repository.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ lies in the repository")
+/// The repository. Asked for at run time: the program may have been built in another checkout that has
+/// the same target folder.
+fn root() -> PathBuf {
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&xtask).parent().expect("xtask/ lies in the repository").to_path_buf()
 }
 
 fn usage() -> String {
