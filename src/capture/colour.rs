@@ -1,9 +1,15 @@
-//! Camera and video pixels to RGB, plainly, one pixel at a time.
+//! Camera and video pixels to RGB. The arithmetic is that of the `yuv` crate, which has SIMD for every
+//! processor; here are the layouts.
 //!
 //! ITU-R BT.601, as cameras and uncompressed video use it: luma 16 to 235 and chroma 16 to 240
 //! ("limited"), or 0 to 255 ("full", as in JPEG). Chroma is repeated, not interpolated.
 
 use image::RgbImage;
+use std::borrow::Cow;
+use yuv::{
+    YuvBiPlanarImage, YuvConversionMode, YuvError, YuvPackedImage, YuvPlanarImage, YuvRange,
+    YuvStandardMatrix,
+};
 
 /// Which numbers stand for black and white.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,27 +22,31 @@ pub(super) enum Range {
 
 /// How many luma samples one chroma sample covers, across and down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Subsampling {
-    pub(super) across: u32,
-    pub(super) down: u32,
+pub(super) enum Subsampling {
+    /// 1×1
+    S444,
+    /// 2×1
+    S422,
+    /// 2×2
+    S420,
+    /// 4×1
+    S411,
 }
 
-/// One pixel. Fixed point with 16 fractional bits, within 1 of the exact value.
-fn rgb(luma: u8, blue_difference: u8, red_difference: u8, range: Range) -> [u8; 3] {
-    let (luma, to_red, to_green_b, to_green_r, to_blue) = match range {
-        // 255/219 for luma, 255/224 × (1.402, 0.344136, 0.714136, 1.772) for chroma
-        Range::Limited => ((i32::from(luma) - 16) * 76_309, 104_597, 25_675, 53_279, 132_201),
-        Range::Full => (i32::from(luma) * 65_536, 91_881, 22_554, 46_802, 116_130),
-    };
-    let (blue_difference, red_difference) =
-        (i32::from(blue_difference) - 128, i32::from(red_difference) - 128);
-    let level = |value: i32| ((value + 0x8000) >> 16).clamp(0, 255) as u8;
-    [
-        level(luma + to_red * red_difference),
-        level(luma - to_green_b * blue_difference - to_green_r * red_difference),
-        level(luma + to_blue * blue_difference),
-    ]
+impl Subsampling {
+    /// Columns and rows of a chroma plane.
+    pub(super) fn chroma_size(self, width: u32, height: u32) -> [usize; 2] {
+        let [across, down] = match self {
+            Subsampling::S444 => [1, 1],
+            Subsampling::S422 => [2, 1],
+            Subsampling::S420 => [2, 2],
+            Subsampling::S411 => [4, 1],
+        };
+        [width.div_ceil(across) as usize, height.div_ceil(down) as usize]
+    }
 }
+
+const BT601: YuvStandardMatrix = YuvStandardMatrix::Bt601;
 
 /// Three planes, rows without padding. `None` if there are too few bytes.
 pub(super) fn planar(
@@ -46,33 +56,59 @@ pub(super) fn planar(
     subsampling: Subsampling,
     range: Range,
 ) -> Option<RgbImage> {
-    let luma_size = width as usize * height as usize;
-    let chroma_width = width.div_ceil(subsampling.across) as usize;
-    let chroma_size = chroma_width * height.div_ceil(subsampling.down) as usize;
-    let (luma, chroma) = bytes.split_at_checked(luma_size)?;
-    let (blue, red) = chroma.get(..2 * chroma_size)?.split_at(chroma_size);
-    Some(RgbImage::from_fn(width, height, |x, y| {
-        let at = (y / subsampling.down) as usize * chroma_width + (x / subsampling.across) as usize;
-        image::Rgb(rgb(luma[y as usize * width as usize + x as usize], blue[at], red[at], range))
-    }))
+    let [columns, rows] = subsampling.chroma_size(width, height);
+    let (luma, chroma) = bytes.split_at_checked(width as usize * height as usize)?;
+    let (blue, red) = chroma.get(..2 * columns * rows)?.split_at(columns * rows);
+    // There is no conversion of 4:1:1: to 4:2:2 first.
+    let half = width.div_ceil(2) as usize;
+    let double = |plane: &[u8]| -> Vec<u8> {
+        plane
+            .chunks_exact(columns)
+            .flat_map(|row| row.iter().flat_map(|&sample| [sample; 2]).take(half))
+            .collect()
+    };
+    let doubled = (subsampling == Subsampling::S411).then(|| [double(blue), double(red)]);
+    let (blue, red, columns) = match &doubled {
+        Some([blue, red]) => (&blue[..], &red[..], half),
+        None => (blue, red, columns),
+    };
+    let planes = YuvPlanarImage {
+        y_plane: luma,
+        y_stride: width,
+        u_plane: blue,
+        u_stride: columns as u32,
+        v_plane: red,
+        v_stride: columns as u32,
+        width,
+        height,
+    };
+    let range = match range {
+        Range::Limited => YuvRange::Limited,
+        Range::Full => YuvRange::Full,
+    };
+    picture(width, height, |rgb, stride| match subsampling {
+        Subsampling::S444 => yuv::yuv444_to_rgb(&planes, rgb, stride, range, BT601),
+        Subsampling::S420 => yuv::yuv420_to_rgb(&planes, rgb, stride, range, BT601),
+        Subsampling::S422 | Subsampling::S411 => yuv::yuv422_to_rgb(&planes, rgb, stride, range, BT601),
+    })
 }
 
 /// Luma only, taken as full range (which is how cameras give GREY and ffmpeg writes `Cmono`).
 /// `stride` is the number of bytes from one row to the next. `None` if there are too few bytes.
 pub(super) fn grey(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
-    let width_bytes = width as usize;
-    has_rows(bytes, stride, height as usize, width_bytes)?;
-    Some(RgbImage::from_fn(width, height, |x, y| image::Rgb([bytes[y as usize * stride + x as usize]; 3])))
+    has_rows(bytes, stride, height as usize, width as usize)?;
+    let rows = bytes.chunks(stride).take(height as usize);
+    let levels = rows.flat_map(|row| row[..width as usize].iter().flat_map(|&level| [level; 3]));
+    RgbImage::from_raw(width, height, levels.collect())
 }
 
 /// `Y0 U Y1 V` packed (V4L2 `YUYV`), limited range. `None` if there are too few bytes.
 #[cfg_attr(not(feature = "v4l"), allow(dead_code))]
 pub(super) fn yuyv(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
     has_rows(bytes, stride, height as usize, width.div_ceil(2) as usize * 4)?;
-    Some(RgbImage::from_fn(width, height, |x, y| {
-        let pair = y as usize * stride + (x / 2) as usize * 4;
-        image::Rgb(rgb(bytes[pair + 2 * (x % 2) as usize], bytes[pair + 1], bytes[pair + 3], Range::Limited))
-    }))
+    let bytes = padded(bytes, stride, height);
+    let packed = YuvPackedImage { yuy: &bytes, yuy_stride: stride as u32, width, height };
+    picture(width, height, |rgb, stride| yuv::yuyv422_to_rgb(&packed, rgb, stride, YuvRange::Limited, BT601))
 }
 
 /// A luma plane, then one plane of U and V interleaved at half the size (V4L2 `NV12`), limited
@@ -82,10 +118,29 @@ pub(super) fn nv12(bytes: &[u8], width: u32, height: u32, stride: usize) -> Opti
     let (luma, chroma) = bytes.split_at_checked(stride.checked_mul(height as usize)?)?;
     has_rows(luma, stride, height as usize, width as usize)?;
     has_rows(chroma, stride, height.div_ceil(2) as usize, width.div_ceil(2) as usize * 2)?;
-    Some(RgbImage::from_fn(width, height, |x, y| {
-        let at = (y / 2) as usize * stride + (x / 2) as usize * 2;
-        image::Rgb(rgb(luma[y as usize * stride + x as usize], chroma[at], chroma[at + 1], Range::Limited))
-    }))
+    let chroma = padded(chroma, stride, height.div_ceil(2));
+    let planes = YuvBiPlanarImage {
+        y_plane: luma,
+        y_stride: stride as u32,
+        uv_plane: &chroma,
+        uv_stride: stride as u32,
+        width,
+        height,
+    };
+    picture(width, height, |rgb, stride| {
+        yuv::yuv_nv12_to_rgb(&planes, rgb, stride, YuvRange::Limited, BT601, YuvConversionMode::Balanced)
+    })
+}
+
+/// A picture that is filled by a conversion; `None` if that finds something wrong with its input.
+fn picture(
+    width: u32,
+    height: u32,
+    convert: impl FnOnce(&mut [u8], u32) -> Result<(), YuvError>,
+) -> Option<RgbImage> {
+    let mut rgb = RgbImage::new(width, height);
+    convert(&mut rgb, 3 * width).ok()?;
+    Some(rgb)
 }
 
 /// Whether there are so many rows of so many bytes; the last one needs no padding.
@@ -94,13 +149,27 @@ fn has_rows(bytes: &[u8], stride: usize, rows: usize, row: usize) -> Option<()> 
     (row <= stride && needed <= bytes.len()).then_some(())
 }
 
+/// The rows with the padding of the last one, if that is missing.
+fn padded(bytes: &[u8], stride: usize, rows: u32) -> Cow<'_, [u8]> {
+    let needed = stride * rows as usize;
+    if bytes.len() >= needed {
+        return Cow::Borrowed(&bytes[..needed]);
+    }
+    let mut whole = bytes.to_vec();
+    whole.resize(needed, 0);
+    Cow::Owned(whole)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// How far a level may be from the exact one: SIMD versions round products to 16 bits.
+    const TOLERANCE: f64 = 2.0;
+
     /// ITU-R BT.601 in floating point.
-    fn exact(luma: u8, blue_difference: u8, red_difference: u8, range: Range) -> [f64; 3] {
+    fn exact([luma, blue_difference, red_difference]: [u8; 3], range: Range) -> [f64; 3] {
         let (y, scale) = match range {
             Range::Limited => ((f64::from(luma) - 16.0) * 255.0 / 219.0, 255.0 / 224.0),
             Range::Full => (f64::from(luma), 1.0),
@@ -110,41 +179,61 @@ mod tests {
         [y + 1.402 * v, y - 0.344136 * u - 0.714136 * v, y + 1.772 * u].map(|value| value.clamp(0.0, 255.0))
     }
 
+    /// Whether a picture is what the samples (luma, U, V at x, y) stand for.
+    fn is_exact(picture: &RgbImage, range: Range, samples: impl Fn(u32, u32) -> [u8; 3]) -> bool {
+        picture.enumerate_pixels().all(|(x, y, pixel)| {
+            let exact = exact(samples(x, y), range);
+            pixel.0.into_iter().zip(exact).all(|(ours, exact)| (f64::from(ours) - exact).abs() <= TOLERANCE)
+        })
+    }
+
     #[test]
     fn known_colours_come_out() {
-        assert_eq!(rgb(16, 128, 128, Range::Limited), [0, 0, 0]);
-        assert_eq!(rgb(235, 128, 128, Range::Limited), [255, 255, 255]);
-        assert_eq!(rgb(81, 90, 240, Range::Limited), [254, 0, 0]);
-        assert_eq!(rgb(145, 54, 34, Range::Limited), [0, 255, 1]);
-        assert_eq!(rgb(41, 240, 110, Range::Limited), [0, 0, 255]);
-        assert_eq!(rgb(77, 128, 128, Range::Full), [77, 77, 77]);
+        for (yuv, range, rgb) in [
+            ([16, 128, 128], Range::Limited, [0u8, 0, 0]),
+            ([235, 128, 128], Range::Limited, [255, 255, 255]),
+            ([81, 90, 240], Range::Limited, [254, 0, 0]),
+            ([145, 54, 34], Range::Limited, [0, 255, 1]),
+            ([41, 240, 110], Range::Limited, [0, 0, 255]),
+            ([77, 128, 128], Range::Full, [77, 77, 77]),
+        ] {
+            // Wide enough for every SIMD version, and one more.
+            let bytes = yuv.map(|sample: u8| vec![sample; 129]).concat();
+            let picture = planar(&bytes, 129, 1, Subsampling::S444, range).unwrap();
+            for pixel in picture.pixels() {
+                assert!(
+                    pixel.0.iter().zip(rgb).all(|(ours, theirs)| ours.abs_diff(theirs) <= 1),
+                    "{pixel:?}"
+                );
+            }
+        }
     }
 
     proptest! {
+        /// Every layout is the picture that its samples stand for, odd sizes and padding included, and
+        /// a byte too few is noticed.
         #[test]
-        fn every_pixel_is_within_one_of_the_exact(luma: u8, blue: u8, red: u8, full: bool) {
-            let range = if full { Range::Full } else { Range::Limited };
-            for (ours, exact) in rgb(luma, blue, red, range).into_iter().zip(exact(luma, blue, red, range)) {
-                prop_assert!((f64::from(ours) - exact).abs() <= 1.0, "{} {}", ours, exact);
-            }
-        }
-
-        /// The same picture in every layout is the same picture, odd sizes and padding included.
-        #[test]
-        fn layouts_agree(width in 1u32..9, height in 1u32..9, padding in 0usize..3, seed: u8) {
+        fn layouts_are_exact(width in 1u32..80, height in 1u32..6, padding in 0usize..3, seed: u8, full: bool) {
             let sample = |x: u32, y: u32, plane: u32| (x * 31 + y * 17 + plane * 71) as u8 ^ seed;
-            let plane = |plane: u32, across: u32, down: u32| -> Vec<u8> {
-                let (columns, rows) = (width.div_ceil(across), height.div_ceil(down));
-                (0..rows).flat_map(|y| (0..columns).map(move |x| sample(x, y, plane))).collect()
+            let samples = |across: u32, down: u32| {
+                move |x: u32, y: u32| [sample(x, y, 0), sample(x / across, y / down, 1), sample(x / across, y / down, 2)]
             };
-            let luma = plane(0, 1, 1);
-            let reference = |across: u32, down: u32| {
-                let (blue, red) = (plane(1, across, down), plane(2, across, down));
-                let bytes = [luma.clone(), blue, red].concat();
-                let cut = planar(&bytes[..bytes.len() - 1], width, height, Subsampling { across, down }, Range::Limited);
-                assert!(cut.is_none());
-                planar(&bytes, width, height, Subsampling { across, down }, Range::Limited).unwrap()
-            };
+            let range = if full { Range::Full } else { Range::Limited };
+            for (subsampling, across, down) in [
+                (Subsampling::S444, 1, 1),
+                (Subsampling::S422, 2, 1),
+                (Subsampling::S420, 2, 2),
+                (Subsampling::S411, 4, 1),
+            ] {
+                let plane = |plane: u32, across: u32, down: u32| -> Vec<u8> {
+                    let (columns, rows) = (width.div_ceil(across), height.div_ceil(down));
+                    (0..rows).flat_map(|y| (0..columns).map(move |x| sample(x, y, plane))).collect()
+                };
+                let bytes = [plane(0, 1, 1), plane(1, across, down), plane(2, across, down)].concat();
+                let picture = planar(&bytes, width, height, subsampling, range).unwrap();
+                prop_assert!(is_exact(&picture, range, samples(across, down)), "{:?}", subsampling);
+                prop_assert!(planar(&bytes[..bytes.len() - 1], width, height, subsampling, range).is_none());
+            }
 
             let (pairs, half_height) = (width.div_ceil(2), height.div_ceil(2));
             let stride = 4 * pairs as usize + padding;
@@ -156,7 +245,10 @@ mod tests {
                     packed[at + 1] = sample(x / 2, y, 1 + x % 2);
                 }
             }
-            prop_assert_eq!(yuyv(&packed, width, height, stride).unwrap(), reference(2, 1));
+            for end in [packed.len(), packed.len() - padding] {
+                let picture = yuyv(&packed[..end], width, height, stride).unwrap();
+                prop_assert!(is_exact(&picture, Range::Limited, samples(2, 1)), "yuyv");
+            }
             prop_assert!(yuyv(&packed[..packed.len() - padding - 1], width, height, stride).is_none());
 
             let stride = 2 * pairs as usize + padding;
@@ -171,7 +263,10 @@ mod tests {
                     interleaved[(height + y) as usize * stride + x as usize] = sample(x / 2, y, 1 + x % 2);
                 }
             }
-            prop_assert_eq!(nv12(&interleaved, width, height, stride).unwrap(), reference(2, 2));
+            for end in [interleaved.len(), interleaved.len() - padding] {
+                let picture = nv12(&interleaved[..end], width, height, stride).unwrap();
+                prop_assert!(is_exact(&picture, Range::Limited, samples(2, 2)), "nv12");
+            }
             prop_assert!(nv12(&interleaved[..interleaved.len() - padding - 1], width, height, stride).is_none());
         }
     }

@@ -129,7 +129,7 @@ impl Header {
             .and_then(|rest| std::str::from_utf8(rest).ok())
             .ok_or("it does not begin with a YUV4MPEG2 line")?;
         let [mut width, mut height] = [0u32; 2];
-        let (mut chroma, mut range) = (Some(Subsampling { across: 2, down: 2 }), Range::Limited);
+        let (mut chroma, mut range) = (Some(Subsampling::S420), Range::Limited);
         for parameter in text.split_ascii_whitespace() {
             let Some(kind) = parameter.chars().next() else {
                 continue;
@@ -153,8 +153,9 @@ impl Header {
     /// Bytes of one frame, without the FRAME line.
     fn frame_bytes(&self) -> usize {
         let luma = self.width as usize * self.height as usize;
-        let chroma = self.chroma.map_or(0, |Subsampling { across, down }| {
-            self.width.div_ceil(across) as usize * self.height.div_ceil(down) as usize
+        let chroma = self.chroma.map_or(0, |subsampling| {
+            let [columns, rows] = subsampling.chroma_size(self.width, self.height);
+            columns * rows
         });
         luma + 2 * chroma
     }
@@ -162,17 +163,16 @@ impl Header {
 
 /// What the `C` parameter stands for.
 fn subsampling(name: &str) -> Result<Option<Subsampling>, String> {
-    let [across, down] = match name {
+    Ok(Some(match name {
         "mono" => return Ok(None),
-        "420" | "420jpeg" | "420mpeg2" | "420paldv" => [2, 2],
-        "422" => [2, 1],
-        "411" => [4, 1],
-        "444" => [1, 1],
+        "420" | "420jpeg" | "420mpeg2" | "420paldv" => Subsampling::S420,
+        "422" => Subsampling::S422,
+        "411" => Subsampling::S411,
+        "444" => Subsampling::S444,
         _ => {
             return Err(format!("its pixels are '{name}': only 8-bit 420, 422, 411, 444 and mono are read"));
         }
-    };
-    Ok(Some(Subsampling { across, down }))
+    }))
 }
 
 #[cfg(test)]

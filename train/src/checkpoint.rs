@@ -1,6 +1,8 @@
-//! Saves a training under way and brings it back: variables, momentum, how far it is, and the recipe.
+//! Saves a training under way and brings it back: variables, momentum, average, how far it is, and the
+//! recipe.
 //! One safetensors file; the numbers that are not tensors are in its metadata.
 
+use crate::average::Average;
 use crate::recipe::Recipe;
 use crate::sgd::Sgd;
 use crate::variables::Variables;
@@ -16,6 +18,7 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 
 const VARIABLE: &str = "variable.";
 const MOMENTUM: &str = "momentum.";
+const AVERAGE: &str = "average.";
 
 /// A training as it was saved.
 #[derive(Debug)]
@@ -26,13 +29,23 @@ pub struct Checkpoint {
     pub step: u64,
     variables: BTreeMap<String, Tensor>,
     velocities: BTreeMap<String, Tensor>,
+    average: BTreeMap<String, Tensor>,
 }
 
 impl Checkpoint {
     /// Writes a checkpoint; the one before stays until the new one is whole.
-    pub fn save(path: &Path, recipe: &Recipe, step: u64, variables: &Variables, sgd: &Sgd) -> Result<()> {
+    pub fn save(
+        path: &Path,
+        recipe: &Recipe,
+        step: u64,
+        variables: &Variables,
+        sgd: &Sgd,
+        average: &Average,
+    ) -> Result<()> {
         let mut tensors = Vec::new();
-        for (prefix, map) in [(VARIABLE, variables.by_name()), (MOMENTUM, sgd.velocities())] {
+        let parts =
+            [(VARIABLE, variables.by_name()), (MOMENTUM, sgd.velocities()), (AVERAGE, average.values())];
+        for (prefix, map) in parts {
             for (name, tensor) in map {
                 let mut bytes = vec![0; tensor.numel() * 4];
                 tensor.detach().contiguous().f_copy_data_u8(&mut bytes, tensor.numel())?;
@@ -67,6 +80,7 @@ impl Checkpoint {
             step: fact("step")?.parse()?,
             variables: BTreeMap::new(),
             velocities: BTreeMap::new(),
+            average: BTreeMap::new(),
         };
         for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
             if view.dtype() != Dtype::F32 {
@@ -78,29 +92,41 @@ impl Checkpoint {
                 checkpoint.variables.insert(name.to_string(), tensor);
             } else if let Some(name) = name.strip_prefix(MOMENTUM) {
                 checkpoint.velocities.insert(name.to_string(), tensor);
+            } else if let Some(name) = name.strip_prefix(AVERAGE) {
+                checkpoint.average.insert(name.to_string(), tensor);
             }
         }
         Ok(checkpoint)
     }
 
-    /// Puts the saved values into a network and its optimiser.
-    pub fn restore(self, variables: &mut Variables, sgd: &mut Sgd) -> Result<()> {
+    /// Puts the saved values into a network, its optimiser and its average.
+    pub fn restore(self, variables: &mut Variables, sgd: &mut Sgd, average: &mut Average) -> Result<()> {
         variables.assign(&self.variables, None)?;
-        let mut velocities = BTreeMap::new();
-        for (name, saved) in self.velocities {
-            let variable = variables
-                .by_name()
-                .get(&name)
-                .filter(|variable| variable.size() == saved.size())
-                .ok_or_else(|| anyhow!("the momentum of '{name}' fits no variable"))?;
-            // With the variable's memory layout, for speed.
-            let mut velocity = variable.detach().zeros_like();
-            velocity.copy_(&saved);
-            velocities.insert(name, velocity);
-        }
-        sgd.restore(velocities);
+        sgd.restore(beside(variables, self.velocities, "momentum")?);
+        average.restore(beside(variables, self.average, "average")?);
         Ok(())
     }
+}
+
+/// Saved tensors that belong to a network's variables, with these one's shapes (checked) and memory
+/// layout (for speed).
+fn beside(
+    variables: &Variables,
+    saved: BTreeMap<String, Tensor>,
+    what: &str,
+) -> Result<BTreeMap<String, Tensor>> {
+    let mut restored = BTreeMap::new();
+    for (name, saved) in saved {
+        let variable = variables
+            .by_name()
+            .get(&name)
+            .filter(|variable| variable.size() == saved.size())
+            .ok_or_else(|| anyhow!("the {what} of '{name}' fits no variable"))?;
+        let mut value = variable.detach().zeros_like();
+        value.copy_(&saved);
+        restored.insert(name, value);
+    }
+    Ok(restored)
 }
 
 /// Writes a file under a temporary name, then renames it.
@@ -132,15 +158,20 @@ mod tests {
         let saved = Variables::initialise(&architecture, 1);
         let mut sgd = Sgd::new(0.9, 0.0, "none", 1.0);
         sgd.restore(BTreeMap::from([("classify.weight".to_string(), saved.get("classify.weight") * 2.0)]));
-        Checkpoint::save(&path, &recipe(), 17, &saved, &sgd).unwrap();
+        let mut average = Average::new(0.9);
+        average.add(&saved, 0);
+        average.add(&Variables::initialise(&architecture, 3), 100);
+        Checkpoint::save(&path, &recipe(), 17, &saved, &sgd, &average).unwrap();
 
         let checkpoint = Checkpoint::load(&path).unwrap();
         assert_eq!((checkpoint.step, &checkpoint.recipe), (17, &recipe()));
         let mut restored = Variables::initialise(&architecture, 2);
         let mut restored_sgd = Sgd::new(0.9, 0.0, "none", 1.0);
-        checkpoint.restore(&mut restored, &mut restored_sgd).unwrap();
+        let mut restored_average = Average::new(0.9);
+        checkpoint.restore(&mut restored, &mut restored_sgd, &mut restored_average).unwrap();
         for (name, variable) in saved.by_name() {
             assert_eq!(variable, restored.get(name), "{name}");
+            assert_eq!(average.values()[name], restored_average.values()[name], "{name}");
         }
         assert_eq!(restored_sgd.velocities()["classify.weight"], sgd.velocities()["classify.weight"]);
 

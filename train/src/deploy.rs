@@ -8,7 +8,7 @@ use crate::calibration::{self, Logits};
 use crate::export::{float_onnx, int8_onnx};
 use crate::fold::fold;
 use crate::interrupt::Interrupt;
-use crate::network::forward;
+use crate::network::{Pass, forward};
 use crate::pictures::Pictures;
 use crate::progress;
 use crate::quantize::{QuantizeOptions, quantize};
@@ -232,7 +232,7 @@ impl Deployment<'_> {
     /// A golden picture: what the trained network says of it, and what the engine does.
     fn golden(&self, pictures: &Pictures, index: usize, logits: Vec<f32>) -> Result<Golden> {
         let input = self.inputs(pictures, &[index]);
-        let trained = tch::no_grad(|| forward(self.architecture, self.variables, &input, false));
+        let trained = tch::no_grad(|| forward(self.architecture, self.variables, &input, Pass::Evaluation));
         Ok(Golden {
             png: BASE64_STANDARD.encode(png(pictures, index)?),
             logits_f32: numbers(trained)?,

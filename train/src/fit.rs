@@ -116,10 +116,11 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
         return Err(Interrupted(how_to_resume).into());
     }
 
+    let variables = training.into_variables()?;
     let centre_pictures = data.train.sample(recipe.known.len(), CENTRE_PICTURES);
     let reports = Deployment {
         architecture: &architecture,
-        variables: &training.variables,
+        variables: &variables,
         name: &args.name(),
         classes: &recipe.known,
         input: &recipe.input,

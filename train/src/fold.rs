@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::architecture::Activation;
     use crate::backbones;
-    use crate::network::forward;
+    use crate::network::{Pass, forward};
     use crate::random_networks::randomise;
     use crate::variables::seed_libtorch;
     use tch::{Device, no_grad};
@@ -174,7 +174,7 @@ mod tests {
         let generator = seed_libtorch(seed);
         let input = Tensor::randn([3, channels, height, width], (Kind::Float, Device::Cpu));
         drop(generator);
-        let wanted = no_grad(|| forward(architecture, &variables, &input, false));
+        let wanted = no_grad(|| forward(architecture, &variables, &input, Pass::Evaluation));
         let network = fold(architecture, &variables);
         let got = network.logits(&input);
         assert_eq!(got.size(), [3, architecture.logits]);

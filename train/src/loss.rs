@@ -60,6 +60,13 @@ pub fn class_anchor_loss(distances: &Tensor, classes: &Tensor) -> Tensor {
     tuplet + anchor * ANCHOR_WEIGHT
 }
 
+/// What pictures of no class cost: how far the class probabilities (the softmax of B×N `evidence`: logits,
+/// or distances with the sign turned) are from all the same. 0 when they are.
+pub fn undecided_loss(evidence: &Tensor) -> Tensor {
+    let classes = evidence.size()[1] as f64;
+    -evidence.log_softmax(-1, evidence.kind()).mean(None) - classes.ln()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +91,14 @@ mod tests {
         let loss = class_anchor_loss(&distances(&tensor, &anchors), &Tensor::from_slice(&[0i64, 2]));
         let loss = loss.double_value(&[]);
         assert!((loss - expected).abs() < 1e-9, "{loss} is not {expected}");
+    }
+
+    #[test]
+    fn undecided_is_free_and_decided_is_dear() {
+        let cost = |evidence: &[[f32; 3]]| undecided_loss(&Tensor::from_slice2(evidence)).double_value(&[]);
+        assert!(cost(&[[-7.0; 3], [2.0; 3]]).abs() < 1e-6);
+        assert!(cost(&[[0.0, -1.0, 0.0]]) > 0.01);
+        assert!(cost(&[[0.0, -9.0, -9.0]]) > 3.0);
     }
 
     #[test]

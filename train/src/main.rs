@@ -8,9 +8,11 @@
 mod activation_ranges;
 mod architecture;
 mod augment;
+mod average;
 mod backbones;
 mod calibration;
 mod checkpoint;
+mod composites;
 mod data_set;
 mod deploy;
 mod export;

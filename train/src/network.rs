@@ -2,15 +2,48 @@
 
 use crate::architecture::{Activation, Architecture, Layer};
 use crate::variables::Variables;
-use tch::Tensor;
+use tch::{Kind, Tensor};
+
+/// In which numbers the layers of a training step compute. The variables, their gradients, the loss
+/// and everything that is measured are 32-bit floats in any case.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32-bit floats: on any machine
+    #[default]
+    F32,
+    /// 16-bit brain floats: several times as fast where the processor multiplies them (AMX, AVX-512
+    /// BF16), slower elsewhere
+    Bf16,
+}
+
+impl Precision {
+    fn kind(self) -> Kind {
+        match self {
+            Precision::F32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+/// What a network is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// To learn from it: batch normalisation uses the batch's own statistics and updates the running
+    /// ones, dropout drops.
+    Training(Precision),
+    /// To use it.
+    Evaluation,
+}
 
 /// Share of the newest batch in the running statistics of batch normalisation.
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
-/// Logits (B×N) of a batch of inputs (B×C×H×W, normalised). `training` uses the batch's own
-/// statistics, updates the running ones and drops out.
-pub fn forward(architecture: &Architecture, variables: &Variables, input: &Tensor, training: bool) -> Tensor {
-    features_and_logits(architecture, variables, input, training).1
+/// Logits (B×N, 32-bit floats) of a batch of inputs (B×C×H×W, normalised).
+pub fn forward(architecture: &Architecture, variables: &Variables, input: &Tensor, pass: Pass) -> Tensor {
+    features_and_logits(architecture, variables, input, pass).1
 }
 
 /// What the last dense layer reads (B×F, the features) and what it gives (B×N, the logits).
@@ -18,8 +51,12 @@ pub fn features_and_logits(
     architecture: &Architecture,
     variables: &Variables,
     input: &Tensor,
-    training: bool,
+    pass: Pass,
 ) -> (Tensor, Tensor) {
+    let (training, kind) = match pass {
+        Pass::Training(precision) => (true, precision.kind()),
+        Pass::Evaluation => (false, Kind::Float),
+    };
     let kept: Vec<usize> = architecture
         .layers
         .iter()
@@ -29,14 +66,14 @@ pub fn features_and_logits(
         })
         .collect();
     let mut shortcuts: Vec<Option<Tensor>> = architecture.layers.iter().map(|_| None).collect();
-    let mut x = input.shallow_clone();
+    let mut x = input.to_kind(kind);
     let mut features = x.shallow_clone();
     for (index, layer) in architecture.layers.iter().enumerate() {
         x = match layer {
             Layer::Input => x,
             Layer::Conv { name, kernel, stride, padding, groups, bias, .. } => {
-                let weight = variables.get(&format!("{name}.weight"));
-                let bias = bias.then(|| variables.get(&format!("{name}.bias")));
+                let weight = variables.get(&format!("{name}.weight")).to_kind(kind);
+                let bias = bias.then(|| variables.get(&format!("{name}.bias")).to_kind(kind));
                 debug_assert_eq!(weight.size()[2], *kernel);
                 let [before, after] = *padding;
                 let (x, padding) = if before == after {
@@ -44,7 +81,7 @@ pub fn features_and_logits(
                 } else {
                     (x.constant_pad_nd([before, after, before, after]), 0)
                 };
-                x.conv2d(weight, bias, [*stride, *stride], [padding, padding], [1, 1], *groups)
+                x.conv2d(&weight, bias.as_ref(), [*stride, *stride], [padding, padding], [1, 1], *groups)
             }
             Layer::BatchNorm { name, eps, .. } => x.batch_norm(
                 Some(variables.get(&format!("{name}.weight"))),
@@ -63,6 +100,8 @@ pub fn features_and_logits(
             Layer::Dropout(probability) => x.dropout(*probability, training),
             Layer::ChannelDropout(probability) => x.feature_dropout(*probability, training),
             Layer::Dense { name, bias, .. } => {
+                // The distances to the centres are small differences: in whole floats.
+                x = x.to_kind(Kind::Float);
                 features = x.shallow_clone();
                 let weight = variables.get(&format!("{name}.weight"));
                 x.linear(weight, bias.then(|| variables.get(&format!("{name}.bias"))))
@@ -81,6 +120,6 @@ fn activate(mut x: Tensor, activation: Activation) -> Tensor {
     match activation {
         Activation::Relu => x.relu_(),
         Activation::Relu6 => x.clamp_(0.0, 6.0),
-        Activation::LeakyRelu(slope) => x.prelu(&Tensor::from_slice(&[slope])),
+        Activation::LeakyRelu(slope) => x.prelu(&Tensor::from_slice(&[slope]).to_kind(x.kind())),
     }
 }

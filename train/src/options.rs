@@ -5,6 +5,7 @@ use crate::architecture::{Activation, Architecture};
 use crate::augment::Augment;
 use crate::backbones::{self, Backbone};
 use crate::loss::Loss;
+use crate::network::Precision;
 use crate::pictures::Pictures;
 use crate::pretrained;
 use crate::recipe::{Recipe, digest};
@@ -24,7 +25,7 @@ pub struct TrainingOptions {
     /// Side of the square input in pixels [default: 32; efficientnet-lite0: 128]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512), help_heading = "Network")]
     pub size: Option<u32>,
-    /// Share of the channels that cac9 and tiny have: 0.5 computes a quarter as much [default: 1]
+    /// Share of the channels that cac9, tiny and resnet have: 0.5 computes a quarter as much [default: 1]
     #[arg(long, value_name = "SHARE", help_heading = "Network")]
     pub width: Option<f64>,
     /// Share of the channels that cac9 drops in training after every third convolution: the paper's is
@@ -41,7 +42,7 @@ pub struct TrainingOptions {
     /// What is made small
     #[arg(long, value_enum, default_value = "cac", help_heading = "Training")]
     pub loss: Loss,
-    /// Passes over the training pictures, 1.5 is possible [default: cac9 8, tiny 30, efficientnet-lite0 15]
+    /// Passes over the training pictures, 1.5 is possible [default: cac9 8, tiny 30, resnet 20, efficientnet-lite0 15]
     #[arg(long, help_heading = "Training")]
     pub epochs: Option<f64>,
     /// Pictures a step [default: 128; efficientnet-lite0: 32]
@@ -57,6 +58,14 @@ pub struct TrainingOptions {
     /// Weight decay [default depends on the network]
     #[arg(long, help_heading = "Training")]
     pub weight_decay: Option<f64>,
+    /// Train on pictures put together from two classes, too, as things that are neither: so many for
+    /// each picture, such as 0.25
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Training")]
+    pub composites: f64,
+    /// Deploy the running average of the weights over the last steps instead of the last weights: the
+    /// share of the average that each step keeps, such as 0.999 [default: 0, the last weights]
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Training")]
+    pub average: f64,
     /// How much pictures are varied [default: light; efficientnet-lite0: standard]
     #[arg(long, value_enum, help_heading = "Training")]
     pub augment: Option<Augment>,
@@ -69,6 +78,9 @@ pub struct TrainingOptions {
     /// Share of each class's pictures to hold out where the data has no val or test level
     #[arg(long, default_value_t = 0.15, value_name = "SHARE", help_heading = "Training")]
     pub hold_out: f64,
+    /// In which numbers the layers compute while training
+    #[arg(long, value_enum, default_value = "f32", help_heading = "Training")]
+    pub precision: Precision,
     /// Of every random choice; the same seed and --threads give the same model
     #[arg(long, default_value_t = 1, help_heading = "Training")]
     pub seed: u64,
@@ -130,6 +142,7 @@ impl Defaults {
         match backbone {
             Backbone::Cac9 => fresh,
             Backbone::Tiny => Self { epochs: 30.0, learning_rate: 0.1, ..fresh },
+            Backbone::Resnet => Self { epochs: 20.0, learning_rate: 0.1, ..fresh },
             Backbone::EfficientnetLite0 => Self {
                 epochs: 15.0,
                 batch: 32,
@@ -158,6 +171,8 @@ impl TrainingOptions {
             self.weight_decay.is_none_or(|decay| decay.is_finite() && decay >= 0.0),
             "--weight-decay must be 0 or more"
         );
+        ensure!((0.0..=1.0).contains(&self.composites), "--composites is a share, from 0 to 1");
+        ensure!((0.0..1.0).contains(&self.average), "--average is a share, from 0 to below 1");
         ensure!(
             self.activation.is_none() || self.backbone == Backbone::Cac9,
             "--activation is for cac9 only: {} has its own",
@@ -179,7 +194,7 @@ impl TrainingOptions {
         let pretrained = self.backbone == Backbone::EfficientnetLite0;
         ensure!(
             self.width.is_none() || !pretrained,
-            "--width is for cac9 and tiny: efficientnet-lite0's weights have their widths"
+            "--width is for cac9, tiny and resnet: efficientnet-lite0's weights have their widths"
         );
         ensure!(
             self.backbone_rate.is_none_or(|rate| pretrained && (0.0..=1.0).contains(&rate)),
@@ -187,7 +202,7 @@ impl TrainingOptions {
         );
         ensure!(
             !(self.grey && self.backbone == Backbone::EfficientnetLite0),
-            "efficientnet-lite0's pretrained weights are for colour pictures: leave --grey out, or take cac9 or tiny"
+            "efficientnet-lite0's pretrained weights are for colour pictures: leave --grey out, or take cac9, tiny or resnet"
         );
         Ok(())
     }
@@ -222,8 +237,11 @@ impl TrainingOptions {
             learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
             backbone_rate: self.backbone_rate.unwrap_or(defaults.backbone_rate),
             weight_decay: self.weight_decay.unwrap_or(defaults.weight_decay),
+            composites: self.composites,
+            average: self.average,
             augment: self.augment.unwrap_or(defaults.augment),
             flip: !self.no_flip,
+            precision: self.precision,
             seed,
             threads: self.threads(),
         }
@@ -236,6 +254,7 @@ impl TrainingOptions {
         match self.backbone {
             Backbone::Cac9 => backbones::cac9(shape, classes as i64, self.cac9_activation(), width, dropout),
             Backbone::Tiny => backbones::tiny(shape, classes as i64, width),
+            Backbone::Resnet => backbones::resnet(shape, classes as i64, width),
             Backbone::EfficientnetLite0 => backbones::efficientnet_lite0(shape, classes as i64),
         }
     }

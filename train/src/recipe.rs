@@ -2,6 +2,7 @@
 
 use crate::augment::Augment;
 use crate::loss::Loss;
+use crate::network::Precision;
 use crate::pictures::Pictures;
 use anchorwatch::network::metadata::InputSpec;
 use anyhow::{Result, bail};
@@ -44,10 +45,19 @@ pub struct Recipe {
     pub backbone_rate: f64,
     /// See [`crate::sgd::Sgd`].
     pub weight_decay: f64,
+    /// Composites a picture, see [`crate::composites`].
+    #[serde(default)]
+    pub composites: f64,
+    /// See [`crate::average::Average`]; 0 for none.
+    #[serde(default)]
+    pub average: f64,
     /// How pictures are varied.
     pub augment: Augment,
     /// Whether they are mirrored.
     pub flip: bool,
+    /// In which numbers a step computes.
+    #[serde(default)]
+    pub precision: Precision,
     /// Of every random choice.
     pub seed: u64,
     /// Sums are rounded differently by another number of threads.
@@ -150,8 +160,11 @@ pub mod tests {
             learning_rate: 0.05,
             backbone_rate: 1.0,
             weight_decay: 1e-4,
+            composites: 0.25,
+            average: 0.0,
             augment: Augment::Standard,
             flip: true,
+            precision: Precision::F32,
             seed: 5,
             threads: 1,
         }

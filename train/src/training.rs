@@ -3,9 +3,11 @@
 
 use crate::architecture::Architecture;
 use crate::augment::augment;
+use crate::average::Average;
 use crate::checkpoint::Checkpoint;
+use crate::composites::composites;
 use crate::loss::{self, ANCHORS, Loss};
-use crate::network::forward;
+use crate::network::{Pass, forward};
 use crate::pictures::Pictures;
 use crate::progress;
 use crate::recipe::{Draw, Recipe};
@@ -51,6 +53,7 @@ pub struct Training<'a> {
     /// The network's values so far.
     pub variables: Variables,
     sgd: Sgd,
+    average: Average,
     step: u64,
 }
 
@@ -67,19 +70,33 @@ impl<'a> Training<'a> {
             variables.learn(ANCHORS, loss::fixed_anchors(architecture.logits));
         }
         let sgd = Sgd::new(MOMENTUM, recipe.weight_decay, PRETRAINED_PREFIX, recipe.backbone_rate);
-        Self { architecture, recipe, pictures, checkpoint, checkpoint_every: 1.0, variables, sgd, step: 0 }
+        let average = Average::new(recipe.average);
+        let (checkpoint_every, step) = (1.0, 0);
+        Self { architecture, recipe, pictures, checkpoint, checkpoint_every, variables, sgd, average, step }
     }
 
     /// Continues from a checkpoint.
     pub fn resume(&mut self, checkpoint: Checkpoint) -> Result<()> {
         self.recipe.check_same(&checkpoint.recipe)?;
         self.step = checkpoint.step;
-        checkpoint.restore(&mut self.variables, &mut self.sgd)
+        checkpoint.restore(&mut self.variables, &mut self.sgd, &mut self.average)
     }
 
     /// Steps done.
     pub fn step(&self) -> u64 {
         self.step
+    }
+
+    /// What is deployed of a finished training: the average if there is to be one, else the last
+    /// variables.
+    ///
+    /// # Errors
+    /// If the average fits the network no longer, which nothing should bring about.
+    pub fn into_variables(mut self) -> Result<Variables> {
+        if self.recipe.average > 0.0 {
+            self.variables.assign(self.average.values(), None)?;
+        }
+        Ok(self.variables)
     }
 
     /// Trains to the end, or until `stop` says so after a step.
@@ -123,7 +140,14 @@ impl<'a> Training<'a> {
             }
             let stopped = !last && stop();
             if last || stopped || self.step.is_multiple_of(checkpoint_steps) {
-                Checkpoint::save(&self.checkpoint, self.recipe, self.step, &self.variables, &self.sgd)?;
+                Checkpoint::save(
+                    &self.checkpoint,
+                    self.recipe,
+                    self.step,
+                    &self.variables,
+                    &self.sgd,
+                    &self.average,
+                )?;
             }
             if stopped {
                 bar.finish_and_clear();
@@ -140,20 +164,32 @@ impl<'a> Training<'a> {
         let mut random = recipe.random(Draw::Augment, self.step);
         let bytes = self.pictures.batch(indices);
         let size = i64::from(recipe.input.height);
-        let varied = augment(&bytes, size, recipe.augment, recipe.flip, &mut random);
+        let mut varied = augment(&bytes, size, recipe.augment, recipe.flip, &mut random);
+        let known = indices.len() as i64;
+        if recipe.composites > 0.0 {
+            let classes: Vec<usize> = indices.iter().map(|&index| self.pictures.classes[index]).collect();
+            let count = (recipe.composites * indices.len() as f64).round() as usize;
+            varied = Tensor::cat(&[&varied, &composites(&varied, &classes, count, &mut random)], 0);
+        }
         let input = normalise(varied, &recipe.input);
         let targets = self.pictures.targets(indices);
         // libtorch's own numbers are for dropout only.
         let generator = seed_libtorch(recipe.seed ^ self.step.rotate_left(32));
-        let logits = forward(self.architecture, &self.variables, &input, true);
+        let logits = forward(self.architecture, &self.variables, &input, Pass::Training(recipe.precision));
         drop(generator);
-        let (loss, predicted) = match recipe.loss {
-            Loss::Cac | Loss::CacLearnt => {
-                let distances = loss::distances(&logits, anchors);
-                (loss::class_anchor_loss(&distances, &targets), distances.argmin(-1, false))
-            }
-            Loss::CrossEntropy => (logits.cross_entropy_for_logits(&targets), logits.argmax(-1, false)),
+        let evidence = match recipe.loss {
+            Loss::Cac | Loss::CacLearnt => -loss::distances(&logits, anchors),
+            Loss::CrossEntropy => logits,
         };
+        let (of_known, of_composites) = (evidence.narrow(0, 0, known), evidence.slice(0, known, None, 1));
+        let predicted = of_known.argmax(-1, false);
+        let mut loss = match recipe.loss {
+            Loss::Cac | Loss::CacLearnt => loss::class_anchor_loss(&-of_known, &targets),
+            Loss::CrossEntropy => of_known.cross_entropy_for_logits(&targets),
+        };
+        if of_composites.size()[0] > 0 {
+            loss += loss::undecided_loss(&of_composites) * recipe.composites;
+        }
         let value = loss.double_value(&[]);
         ensure!(
             value.is_finite(),
@@ -164,6 +200,9 @@ impl<'a> Training<'a> {
         loss.backward();
         let rate = one_cycle(recipe.learning_rate, self.step as f64 / steps as f64);
         self.sgd.step(&self.variables, rate);
+        if recipe.average > 0.0 {
+            self.average.add(&self.variables, self.step);
+        }
         let correct = predicted.eq_tensor(&targets).sum(Kind::Int64).int64_value(&[]);
         Ok((value, correct))
     }
@@ -258,7 +297,8 @@ mod tests {
         // EfficientNet has dropout and a backbone rate, tiny has neither.
         let architectures = [backbones::tiny([3, 8, 8], 2, 1.0), backbones::efficientnet_lite0([3, 8, 8], 2)];
         for architecture in &architectures {
-            let (recipe, pictures) = (Recipe { backbone_rate: 0.5, ..recipe() }, dark_and_light());
+            let (recipe, pictures) =
+                (Recipe { backbone_rate: 0.5, average: 0.9, ..recipe() }, dark_and_light());
             let folder = tempfile::tempdir().unwrap();
             let mut whole = training(architecture, &recipe, &pictures, &folder);
             assert_eq!(whole.run(&|| false).unwrap(), Ending::Finished);
@@ -283,7 +323,12 @@ mod tests {
                 steps_done = part.step();
                 last = Some(part);
             }
-            assert_same(&whole.variables, &last.unwrap().variables);
+            let last = last.unwrap();
+            assert_same(&whole.variables, &last.variables);
+            let weight = whole.variables.get("classify.weight").copy();
+            let average = whole.into_variables().unwrap();
+            assert_same(&average, &last.into_variables().unwrap());
+            assert_ne!(average.get("classify.weight"), &weight);
         }
     }
 
@@ -296,7 +341,7 @@ mod tests {
         training.run(&|| false).unwrap();
         let all: Vec<usize> = (0..pictures.len()).collect();
         let input = normalise(pictures.batch(&all).to_kind(Kind::Float) / 255.0, &recipe.input);
-        let logits = tch::no_grad(|| forward(&architecture, &training.variables, &input, false));
+        let logits = tch::no_grad(|| forward(&architecture, &training.variables, &input, Pass::Evaluation));
         let correct = logits.argmax(-1, false).eq_tensor(&pictures.targets(&all)).sum(Kind::Int64);
         assert!(correct.int64_value(&[]) >= 38, "{correct:?}");
     }

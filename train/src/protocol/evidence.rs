@@ -6,7 +6,7 @@ use crate::calibration::{CENTRE_PICTURES, Logits, class_centres, trained_anchors
 use crate::data_set::DataSet;
 use crate::interrupt::Interrupt;
 use crate::loss::Loss;
-use crate::network::features_and_logits;
+use crate::network::{Pass, features_and_logits};
 use crate::pictures::Pictures;
 use crate::progress;
 use crate::recipe::Recipe;
@@ -113,7 +113,8 @@ fn sample(
     for part in indices.chunks(BATCH) {
         interrupt.check()?;
         let input = normalise(pictures.batch(part).to_kind(Kind::Float) / 255.0, &recipe.input);
-        let (feature, logit) = tch::no_grad(|| features_and_logits(architecture, variables, &input, false));
+        let (feature, logit) =
+            tch::no_grad(|| features_and_logits(architecture, variables, &input, Pass::Evaluation));
         features.push(feature.flatten(1, -1));
         logits.push(logit);
         bar.inc(part.len() as u64);

@@ -145,7 +145,7 @@ impl Trained {
         if training.run(&|| interrupt.requested())? == Ending::Interrupted {
             return Err(Interrupted(": the same command goes on from here".to_string()).into());
         }
-        let variables = training.variables;
+        let variables = training.into_variables()?;
         Ok(Self { architecture, recipe, variables, options: options.clone() })
     }
 
