@@ -9,6 +9,8 @@ use crate::capture::Source;
 use crate::link::{Journal, Reported, Reporter, Speed};
 use crate::network::Crew;
 use crate::network::metadata::Colour;
+#[cfg(feature = "gpio")]
+use crate::notify::BoardOutputs;
 use crate::notify::{Stream, Systemd};
 use crate::pipeline::{Capture, Changes, Happening, Recorder, Rules, Run, Stopper};
 use crate::record::{AnnotatedFolder, EventLog};
@@ -71,7 +73,7 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     let rules = Rules {
         regions: settings.region.clone(),
         least_side: settings.min_size,
-        watch: (!pictures).then(|| settings.watch()),
+        watch: (!pictures && !settings.is_triggered()).then(|| settings.watch()),
         cool_down: Duration::from_secs_f64(settings.cool_down),
         // A folder of pictures and a video are looked at whenever that is asked for.
         background: settings.background().filter(|_| !pictures),
@@ -83,9 +85,13 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     let annotated = settings.annotate.as_deref().map(AnnotatedFolder::open).transpose()?;
     let recorder = Recorder::start(log, annotated, &model, live)?;
     let companion = companion(&settings)?;
+    #[cfg(feature = "gpio")]
+    let mut board =
+        BoardOutputs::start(&settings.pins(), settings.bus).map_err(|error| UsageError(error.to_string()))?;
 
     let form = match () {
         () if args.json => Form::Json,
+        () if settings.is_triggered() => Form::Verdicts,
         // A camera never ends, and a person sees the status line.
         () if live || !pictures && terminal::is_interactive() => Form::Events,
         () => Form::Verdicts,
@@ -103,6 +109,10 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     let mut capture = Capture::start(source)?;
     let (changed, changes) = channel();
     run.heed(changes);
+    #[cfg(feature = "gpio")]
+    if let Some(inputs) = board.inputs() {
+        run.only_when(Box::new(move || inputs.wants_frame()));
+    }
     let reload = Reload {
         flags: args.settings,
         matches: matches.clone(),
@@ -117,6 +127,8 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
 
     let classes = &model.metadata().classes;
     let result = run.to_the_end(&mut capture, &mut |happening, tally| {
+        #[cfg(feature = "gpio")]
+        board.tell(&happening);
         if let (Happening::Judged { region, verdict, background, .. }, Some(companion)) =
             (&happening, &companion)
         {

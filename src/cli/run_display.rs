@@ -76,7 +76,7 @@ impl Display {
     /// Shows what happened.
     pub fn show(&mut self, happening: Happening<'_>, tally: &Tally) -> std::io::Result<()> {
         match happening {
-            Happening::Judged { frame, region, verdict, background } => {
+            Happening::Judged { frame, region, verdict, background, .. } => {
                 match self.form {
                     Form::Json => {
                         let line = lines::verdict(frame, region, verdict, background, &self.classes);
@@ -203,7 +203,7 @@ impl Display {
             line("", tally.background, "more are background".to_string());
         }
         if tally.unwatched > 0 {
-            line("unwatched", tally.unwatched, "frames, by the schedule".to_string());
+            line("unwatched", tally.unwatched, "frames came while it was not to be watched".to_string());
         }
         if tally.not_finite > 0 {
             line("", tally.not_finite, "of these because the network gave no finite numbers".to_string());

@@ -67,7 +67,7 @@ pub fn verdict<'a>(
 /// A line for those who listen, if there is something to tell.
 pub fn streamed(happening: &Happening<'_>, classes: &[String]) -> Option<String> {
     let object = match happening {
-        Happening::Judged { frame, region, verdict: said, background } => {
+        Happening::Judged { frame, region, verdict: said, background, .. } => {
             json!({ "verdict": verdict(frame, *region, said, *background, classes) })
         }
         Happening::Started(sighting) => {

@@ -11,6 +11,8 @@ use crate::watch::background::BackgroundRule;
 use crate::watch::schedule::Schedule;
 use anchorwatch_core::WatchConfig;
 use anchorwatch_kernels::Isa;
+#[cfg(feature = "gpio")]
+use anchorwatch_pins::{BusAddress, Chip, Pin, PinSettings};
 use anyhow::Context;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum};
@@ -166,6 +168,51 @@ pub struct Settings {
     #[arg(long, env = "ANCHORWATCH_STREAM", value_name = "SOCKET", help_heading = "Whom to tell")]
     pub stream: Option<PathBuf>,
 
+    /// This pin is on while something unknown is in view. On a Raspberry Pi its BCM number, such as 17,
+    /// or 17:low where a low level means on
+    #[cfg(feature = "gpio")]
+    #[arg(long, env = "ANCHORWATCH_GPIO_UNKNOWN", value_name = "PIN", help_heading = "Pins and buses")]
+    pub gpio_unknown: Option<Pin>,
+
+    /// That pin stays on for at least so many seconds
+    #[cfg(feature = "gpio")]
+    #[arg(
+        long, env = "ANCHORWATCH_GPIO_PULSE", value_name = "SECONDS", help_heading = "Pins and buses",
+        default_value_t = Settings::default().gpio_pulse
+    )]
+    pub gpio_pulse: f64,
+
+    /// This pin goes on and off every second while frames come, and off when they stop
+    #[cfg(feature = "gpio")]
+    #[arg(long, env = "ANCHORWATCH_GPIO_HEARTBEAT", value_name = "PIN", help_heading = "Pins and buses")]
+    pub gpio_heartbeat: Option<Pin>,
+
+    /// Watch only while this input is on
+    #[cfg(feature = "gpio")]
+    #[arg(long, env = "ANCHORWATCH_GPIO_ARM", value_name = "PIN", help_heading = "Pins and buses")]
+    pub gpio_arm: Option<Pin>,
+
+    /// Judge one frame each time this input goes on, by itself, and no other frames
+    #[cfg(feature = "gpio")]
+    #[arg(long, env = "ANCHORWATCH_GPIO_TRIGGER", value_name = "PIN", help_heading = "Pins and buses")]
+    pub gpio_trigger: Option<Pin>,
+
+    /// Where the pins are: auto, pi (a Raspberry Pi's registers), or a chip such as /dev/gpiochip0
+    #[cfg(feature = "gpio")]
+    #[arg(
+        long, env = "ANCHORWATCH_GPIO_CHIP", value_name = "CHIP", help_heading = "Pins and buses",
+        default_value_t = Settings::default().gpio_chip
+    )]
+    pub gpio_chip: Chip,
+
+    /// Send every verdict over a bus to whoever is there, such as i2c:1:0x42 or spi:0.0
+    ///
+    /// The messages are those of the companion's link (COBS frames with a checksum), but nothing is
+    /// asked and no answer is read.
+    #[cfg(feature = "gpio")]
+    #[arg(long, env = "ANCHORWATCH_BUS", value_name = "BUS", help_heading = "Pins and buses")]
+    pub bus: Option<BusAddress>,
+
     /// Tell every verdict to the companion microcontroller on this serial port, such as /dev/serial0
     ///
     /// Any tty will do; tcp:HOST:PORT and unix:PATH stand for one. The companion's own events are
@@ -208,6 +255,20 @@ impl Default for Settings {
             crops: Crops::Jpeg,
             annotate: None,
             stream: None,
+            #[cfg(feature = "gpio")]
+            gpio_unknown: None,
+            #[cfg(feature = "gpio")]
+            gpio_pulse: 0.0,
+            #[cfg(feature = "gpio")]
+            gpio_heartbeat: None,
+            #[cfg(feature = "gpio")]
+            gpio_arm: None,
+            #[cfg(feature = "gpio")]
+            gpio_trigger: None,
+            #[cfg(feature = "gpio")]
+            gpio_chip: Chip::Auto,
+            #[cfg(feature = "gpio")]
+            bus: None,
             uart: None,
             baud: Speed::default().0,
         }
@@ -246,6 +307,27 @@ impl Settings {
             learn: Duration::from_secs_f64(self.learn_background),
             tolerance: self.background_tolerance as f32,
         })
+    }
+
+    /// Which pins are used for what.
+    #[cfg(feature = "gpio")]
+    pub fn pins(&self) -> PinSettings {
+        PinSettings {
+            chip: self.gpio_chip.clone(),
+            unknown: self.gpio_unknown,
+            pulse: Duration::from_secs_f64(self.gpio_pulse),
+            heartbeat: self.gpio_heartbeat,
+            arm: self.gpio_arm,
+            trigger: self.gpio_trigger,
+        }
+    }
+
+    /// Whether each frame is asked for by an input, and judged by itself.
+    pub fn is_triggered(&self) -> bool {
+        #[cfg(feature = "gpio")]
+        return self.gpio_trigger.is_some();
+        #[cfg(not(feature = "gpio"))]
+        return false;
     }
 
     /// What is asked of the source, for a model with or without colours.
@@ -299,6 +381,10 @@ impl Settings {
         let a_year = 0.0..=31_536_000.0;
         if !a_year.contains(&self.cool_down) {
             return fails("cool-down", "must be between 0 and 31536000 seconds");
+        }
+        #[cfg(feature = "gpio")]
+        if !(0.0..=3600.0).contains(&self.gpio_pulse) {
+            return fails("gpio-pulse", "must be between 0 and 3600 seconds");
         }
         if !a_year.contains(&self.learn_background) {
             return fails("learn-background", "must be between 0 and 31536000 seconds");

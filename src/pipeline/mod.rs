@@ -105,6 +105,8 @@ pub enum Happening<'a> {
         verdict: &'a Verdict,
         /// It is unknown, but was always there.
         background: bool,
+        /// It is judged by itself: no sighting comes of it.
+        single: bool,
     },
     /// Something unknown has come into view.
     Started(&'a Sighting),
@@ -121,6 +123,9 @@ pub enum Happening<'a> {
 /// Shows what happens to people or programs. An error of it ends the run.
 pub type Show<'a> = dyn FnMut(Happening<'_>, &Tally) -> std::io::Result<()> + 'a;
 
+/// Says whether the frame that has come is to be judged.
+pub type Wants = Box<dyn Fn() -> bool>;
+
 /// The judging side of a run.
 pub struct Run<'a> {
     crew: Crew,
@@ -130,6 +135,7 @@ pub struct Run<'a> {
     schedule: Option<Schedule>,
     max_frames: Option<u64>,
     changes: Option<Receiver<Changes>>,
+    wants: Option<Wants>,
     recorder: &'a Recorder,
     watch: Option<SightingWatch>,
     /// The newest frame's file or device.
@@ -165,6 +171,7 @@ impl<'a> Run<'a> {
             schedule,
             max_frames: rules.max_frames,
             changes: None,
+            wants: None,
             recorder,
             watch,
             source: String::new(),
@@ -175,6 +182,11 @@ impl<'a> Run<'a> {
     /// Heeds what comes from there, from the next frame on.
     pub fn heed(&mut self, changes: Receiver<Changes>) {
         self.changes = Some(changes);
+    }
+
+    /// Judges only the frames that are wanted, besides what the schedule says.
+    pub fn only_when(&mut self, wants: Wants) {
+        self.wants = Some(wants);
     }
 
     /// Judges frame after frame until the source ends, is stopped, or breaks off. Whatever happens,
@@ -218,7 +230,8 @@ impl<'a> Run<'a> {
 
     fn frame(&mut self, frame: Frame, show: &mut Show<'_>) -> Result<(), RunError> {
         self.source.clone_from(&frame.name);
-        if self.schedule.as_ref().is_some_and(|schedule| !schedule.has_now()) {
+        let is_time = self.schedule.as_ref().is_none_or(Schedule::has_now);
+        if !is_time || self.wants.as_ref().is_some_and(|wants| !wants()) {
             self.tally.unwatched += 1;
             return self.finish(&Ok(()), show);
         }
@@ -269,7 +282,11 @@ impl<'a> Run<'a> {
             _ => false,
         };
         self.tally.judged(verdict, is_background);
-        show(Happening::Judged { frame, region, verdict, background: is_background }, &self.tally)?;
+        let by_itself = self.watch.is_none();
+        show(
+            Happening::Judged { frame, region, verdict, background: is_background, single: by_itself },
+            &self.tally,
+        )?;
         let Some(watch) = &mut self.watch else {
             if verdict.is_unknown() && !is_background {
                 self.tally.events += 1;

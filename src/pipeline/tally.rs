@@ -25,7 +25,7 @@ pub struct Tally {
     pub dropped: u64,
     /// Unknown regions that are background: always there.
     pub background: u64,
-    /// Frames that came when it is not watched, by the schedule.
+    /// Frames that came when it is not watched: by the schedule, or by an input pin.
     pub unwatched: u64,
     /// When the newest frame was taken.
     pub last_frame: Option<Moment>,

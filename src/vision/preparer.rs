@@ -5,8 +5,9 @@
 
 use super::{PictureError, Region};
 use crate::network::metadata::{Colour, InputSpec, ResizeRule};
-use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
 /// Cuts, resizes and converts; keeps its buffers from call to call.
@@ -16,7 +17,7 @@ pub struct Preparer {
     colour: Colour,
     rule: ResizeRule,
     resizer: Resizer,
-    resized: Image<'static>,
+    resized: Vec<u8>,
     grey: Vec<u8>,
     output: Vec<u8>,
 }
@@ -24,14 +25,14 @@ pub struct Preparer {
 impl Preparer {
     /// For a model's input.
     pub fn new(input: &InputSpec) -> Self {
-        let kind = if input.colour == Colour::Grey { PixelType::U8 } else { PixelType::U8x3 };
+        let size = input.channels() * input.width as usize * input.height as usize;
         Self {
             width: input.width,
             height: input.height,
             colour: input.colour,
             rule: input.resize,
             resizer: Resizer::new(),
-            resized: Image::new(input.width, input.height, kind),
+            resized: vec![0; size],
             grey: Vec::new(),
             output: Vec::new(),
         }
@@ -46,41 +47,31 @@ impl Preparer {
         if !region.is_inside(width, height) {
             return Err(PictureError::Region { region: region.to_string(), width, height });
         }
-        let failed = |error: &dyn std::fmt::Display| PictureError::Resize(error.to_string());
-        let source = if self.colour == Colour::Grey {
+        let options = self.options(region);
+        let to = [self.width, self.height];
+        if self.colour == Colour::Grey {
             // Before resizing, as the grey training pictures are.
             self.grey.clear();
             self.grey
                 .extend(picture.as_raw().chunks_exact(3).map(|pixel| luma([pixel[0], pixel[1], pixel[2]])));
-            ImageRef::new(width, height, &self.grey, PixelType::U8)
+            let from = (&self.grey[..], [width, height]);
+            resize::<U8>(&mut self.resizer, from, region, (&mut self.resized, to), &options)
         } else {
-            ImageRef::new(width, height, picture.as_raw(), PixelType::U8x3)
-        }
-        .map_err(|error| failed(&error))?;
-        // A picture of its own: what is beside the region does not shine into its edges.
-        let source = CroppedImage::new(&source, region.x, region.y, region.width, region.height)
-            .map_err(|error| failed(&error))?;
-        let [left, top, crop_width, crop_height] = self.crop(region);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
-            left,
-            top,
-            crop_width,
-            crop_height,
-        );
-        self.resizer.resize(&source, &mut self.resized, &options).map_err(|error| failed(&error))?;
+            let from = (&picture.as_raw()[..], [width, height]);
+            resize::<U8x3>(&mut self.resizer, from, region, (&mut self.resized, to), &options)
+        }?;
         if self.colour != Colour::Bgr {
-            return Ok(self.resized.buffer());
+            return Ok(&self.resized);
         }
         self.output.clear();
-        self.output
-            .extend(self.resized.buffer().chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
+        self.output.extend(self.resized.chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
         Ok(&self.output)
     }
 
-    /// The part of the region that is resized: left, top, width, height, from the region's corner.
-    fn crop(&self, region: Region) -> [f64; 4] {
+    /// How, and which part of the region.
+    fn options(&self, region: Region) -> ResizeOptions {
         let [width, height] = [region.width, region.height].map(f64::from);
-        match self.rule {
+        let [left, top, width, height] = match self.rule {
             ResizeRule::Stretch => [0.0, 0.0, width, height],
             ResizeRule::CentreCrop => {
                 let aspect = f64::from(self.width) / f64::from(self.height);
@@ -88,8 +79,29 @@ impl Preparer {
                 let crop_height = crop_width / aspect;
                 [(width - crop_width) / 2.0, (height - crop_height) / 2.0, crop_width, crop_height]
             }
-        }
+        };
+        ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+            .crop(left, top, width, height)
     }
+}
+
+/// Resizes a region. For the two kinds of pixels that there are here, named: the resizer for any kind
+/// would bring all kinds into the program, which is megabytes.
+fn resize<P: PixelTrait>(
+    resizer: &mut Resizer,
+    (from, [width, height]): (&[u8], [u32; 2]),
+    region: Region,
+    (to, [to_width, to_height]): (&mut [u8], [u32; 2]),
+    options: &ResizeOptions,
+) -> Result<(), PictureError> {
+    let failed = |error: &dyn std::fmt::Display| PictureError::Resize(error.to_string());
+    let source = TypedImageRef::<P>::from_buffer(width, height, from).map_err(|error| failed(&error))?;
+    // A picture of its own: what is beside the region does not shine into its edges.
+    let source = TypedCroppedImage::from_ref(&source, region.x, region.y, region.width, region.height)
+        .map_err(|error| failed(&error))?;
+    let mut to = TypedImage::<P>::from_buffer(to_width, to_height, to).map_err(|error| failed(&error))?;
+    resizer.resize_typed(&source, &mut to, options).map_err(|error| failed(&error))
 }
 
 /// ITU-R BT.601 luma in 16-bit fixed point, as PIL's conversion to `L`.
