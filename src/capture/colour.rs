@@ -95,7 +95,7 @@ pub(super) fn planar(
 
 /// Luma only, taken as full range (which is how cameras give GREY and ffmpeg writes `Cmono`).
 /// `stride` is the number of bytes from one row to the next. `None` if there are too few bytes.
-pub(super) fn grey(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
+pub fn grey(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
     has_rows(bytes, stride, height as usize, width as usize)?;
     let rows = bytes.chunks(stride).take(height as usize);
     let levels = rows.flat_map(|row| row[..width as usize].iter().flat_map(|&level| [level; 3]));
@@ -103,8 +103,7 @@ pub(super) fn grey(bytes: &[u8], width: u32, height: u32, stride: usize) -> Opti
 }
 
 /// `Y0 U Y1 V` packed (V4L2 `YUYV`), limited range. `None` if there are too few bytes.
-#[cfg_attr(not(feature = "v4l"), allow(dead_code))]
-pub(super) fn yuyv(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
+pub fn yuyv(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
     has_rows(bytes, stride, height as usize, width.div_ceil(2) as usize * 4)?;
     let bytes = padded(bytes, stride, height);
     let packed = YuvPackedImage { yuy: &bytes, yuy_stride: stride as u32, width, height };
@@ -113,8 +112,7 @@ pub(super) fn yuyv(bytes: &[u8], width: u32, height: u32, stride: usize) -> Opti
 
 /// A luma plane, then one plane of U and V interleaved at half the size (V4L2 `NV12`), limited
 /// range. `None` if there are too few bytes.
-#[cfg_attr(not(feature = "v4l"), allow(dead_code))]
-pub(super) fn nv12(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
+pub fn nv12(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
     let (luma, chroma) = bytes.split_at_checked(stride.checked_mul(height as usize)?)?;
     has_rows(luma, stride, height as usize, width as usize)?;
     has_rows(chroma, stride, height.div_ceil(2) as usize, width.div_ceil(2) as usize * 2)?;

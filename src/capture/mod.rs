@@ -3,7 +3,7 @@
 
 mod avi;
 mod camera_options;
-mod colour;
+pub mod colour;
 mod embedded;
 mod ffmpeg;
 mod frame;

@@ -41,6 +41,20 @@ kernel() {
     echo "$folder"
 }
 
+# arm64_busybox: Debian's static busybox for arm64, as a file.
+arm64_busybox() {
+    busybox=$boards_cache/busybox-arm64/bin/busybox
+    if [ ! -e "$busybox" ]; then
+        kernel arm64 >/dev/null # knows the packages of arm64 afterwards
+        rm -rf "$boards_cache/download"
+        mkdir -p "$boards_cache/download"
+        (cd "$boards_cache/download" && apt-get download busybox-static:arm64 >&2)
+        dpkg -x "$boards_cache"/download/busybox-static*.deb "$boards_cache/busybox-arm64"
+        rm -r "$boards_cache/download"
+    fi
+    echo "$busybox"
+}
+
 # modules KERNEL ROOT NAME...: copies kernel modules into ROOT/modules, and writes ROOT/modules/order.
 modules() {
     from=$1 to=$2/modules
@@ -80,5 +94,6 @@ libraries() {
 
 # initramfs ROOT FILE: packs a folder.
 initramfs() {
+    need busybox-static
     (cd "$1" && find . | busybox cpio -o -H newc 2>/dev/null) | gzip -1 >"$2"
 }

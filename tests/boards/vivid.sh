@@ -25,19 +25,13 @@ x86_64)
     fi
     ;;
 aarch64)
-    need qemu-system-arm busybox-static xz-utils
+    need qemu-system-arm busybox-static xz-utils libc6-dev-arm64-cross libgcc-s1-arm64-cross
     kernel=$(kernel arm64)
     if [ -z "$program" ]; then
         echo "say which PROGRAM for aarch64 is to be tested" >&2
         exit 2
     fi
-    prefix=/usr/aarch64-linux-gnu busybox=$boards_cache/busybox-arm64/bin/busybox
-    if [ ! -e "$busybox" ]; then
-        mkdir -p "$boards_cache/download"
-        (cd "$boards_cache/download" && apt-get download busybox-static:arm64 >&2)
-        dpkg -x "$boards_cache"/download/busybox-static*.deb "$boards_cache/busybox-arm64"
-        rm -r "$boards_cache/download"
-    fi
+    prefix=/usr/aarch64-linux-gnu busybox=$(arm64_busybox)
     qemu="qemu-system-aarch64 -M virt -cpu cortex-a72" console=ttyAMA0
     ;;
 *)

@@ -5,13 +5,13 @@
 //! takes the picture's bytes and does that too.
 
 use anchorwatch::network::{Model, ModelFile, Session};
-use anyhow::{Context, Result, bail};
+use anchorwatch_benches::peer::{Peer, usual_python};
+use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Time anchorwatch beside the engines that one would pick instead
@@ -63,20 +63,6 @@ enum Runner {
     Peer(Box<Peer>),
 }
 
-/// A Python process that runs an engine.
-struct Peer {
-    process: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     if arguments.alone {
@@ -122,7 +108,11 @@ fn compare(
         ("ncnn f32", "ncnn", float_path),
     ] {
         let Some(model) = model else { continue };
-        match Peer::start(&python, engine, model, threads, input) {
+        match Peer::start(
+            &python,
+            "peers.py",
+            &[engine.as_ref(), model.as_os_str(), threads.to_string().as_ref(), input.as_os_str()],
+        ) {
             Ok((peer, ready)) if engine == "onnxruntime-exact" => {
                 drop(peer);
                 reference = Some(numbers(&ready["logits"]));
@@ -273,65 +263,8 @@ impl Engine {
     }
 }
 
-impl Peer {
-    /// Starts an engine; what it says of itself when it is ready.
-    fn start(
-        python: &Path,
-        engine: &str,
-        model: &Path,
-        threads: usize,
-        input: &Path,
-    ) -> Result<(Self, Value)> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers.py");
-        let mut process = Command::new(python)
-            .arg(script)
-            .args([engine.as_ref(), model.as_os_str(), threads.to_string().as_ref(), input.as_os_str()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start '{}'", python.display()))?;
-        let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
-            bail!("the engine has no pipes");
-        };
-        let mut peer = Self { process, input, output: BufReader::new(output) };
-        let ready = peer.answer()?;
-        if let Some(error) = ready["error"].as_str() {
-            bail!("{error}");
-        }
-        Ok((peer, ready))
-    }
-
-    /// Seconds of each of so many runs.
-    fn run(&mut self, count: usize) -> Result<Vec<f64>> {
-        writeln!(self.input, "{count}")?;
-        Ok(serde_json::from_value(self.answer()?)?)
-    }
-
-    /// The next JSON line; what an engine's library prints beside them is passed over.
-    fn answer(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            if self.output.read_line(&mut line)? == 0 {
-                bail!("the engine ended");
-            }
-            if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(&line) {
-                return Ok(value);
-            }
-        }
-    }
-}
-
 fn numbers(values: &Value) -> Vec<f32> {
     values.as_array().into_iter().flatten().filter_map(|value| Some(value.as_f64()? as f32)).collect()
-}
-
-fn usual_python() -> PathBuf {
-    let set = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-    let python = cache.map(|cache| cache.join("anchorwatch/python/bin/python"));
-    python.filter(|python| python.exists()).unwrap_or_else(|| PathBuf::from("python3"))
 }
 
 /// A smooth random picture of the input's size: H×W×C bytes.
