@@ -86,7 +86,9 @@ libraries() {
             done
         cp -L /lib64/ld-linux-x86-64.so.2 "$1/lib64/" 2>/dev/null || true
     else
-        for library in ld-linux-aarch64.so.1 libc.so.6 libm.so.6 libgcc_s.so.1; do
+        # All that any program of ours asks for: with an old C library, some are files of their own.
+        for library in ld-linux-aarch64.so.1 libc.so.6 libm.so.6 libgcc_s.so.1 libpthread.so.0 libdl.so.2 \
+            librt.so.1 libutil.so.1; do
             cp -L "$3/lib/$library" "$1/lib/"
         done
     fi

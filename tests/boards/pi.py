@@ -44,7 +44,7 @@ class Registers:
                 return line[2:].strip()
             if not line.startswith("IRQ"):
                 sys.exit(f"pi: '{command}' was answered '{line.strip()}'")
-        raise EOFError
+        raise EOFError("its test socket is closed")
 
     def read(self, address):
         return int(self.ask(f"readl {address:#x}"), 16)
@@ -204,4 +204,7 @@ def check(pi, registers, companion):
     return 1 if wrong else 0
 
 
-sys.exit(main())
+try:
+    sys.exit(main())
+except (EOFError, OSError) as error:
+    sys.exit(f"pi: an emulator ended: {error}")
