@@ -5,6 +5,7 @@
 //! ("limited"), or 0 to 255 ("full", as in JPEG). Chroma is repeated, not interpolated.
 
 use image::RgbImage;
+use image::imageops::crop_imm;
 use std::borrow::Cow;
 use yuv::{
     YuvBiPlanarImage, YuvConversionMode, YuvError, YuvPackedImage, YuvPlanarImage, YuvRange,
@@ -106,8 +107,13 @@ pub fn grey(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbI
 pub fn yuyv(bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<RgbImage> {
     has_rows(bytes, stride, height as usize, width.div_ceil(2) as usize * 4)?;
     let bytes = padded(bytes, stride, height);
-    let packed = YuvPackedImage { yuy: &bytes, yuy_stride: stride as u32, width, height };
-    picture(width, height, |rgb, stride| yuv::yuyv422_to_rgb(&packed, rgb, stride, YuvRange::Limited, BT601))
+    // Pixels come in pairs: of an odd number, the last one has a partner that is cut off again.
+    let even = width.next_multiple_of(2);
+    let packed = YuvPackedImage { yuy: &bytes, yuy_stride: stride as u32, width: even, height };
+    let picture = picture(even, height, |rgb, stride| {
+        yuv::yuyv422_to_rgb(&packed, rgb, stride, YuvRange::Limited, BT601)
+    })?;
+    Some(if even == width { picture } else { crop_imm(&picture, 0, 0, width, height).to_image() })
 }
 
 /// A luma plane, then one plane of U and V interleaved at half the size (V4L2 `NV12`), limited

@@ -399,6 +399,33 @@ mod tests {
         assert!(capture.next_frame().unwrap().is_none());
     }
 
+    /// An hour at 30 frames a second, at once.
+    #[test]
+    fn the_frame_that_is_judged_is_never_older_than_the_newest_when_it_was_asked_for() {
+        const FRAMES: u64 = 108_000;
+        let shared = Arc::new(Shared::default());
+        let captured = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let (theirs, counter) = (shared.clone(), captured.clone());
+        let camera = std::thread::spawn(move || {
+            for index in 0..FRAMES {
+                theirs.put(frame(index), &[], true);
+                counter.store(index + 1, std::sync::atomic::Ordering::SeqCst);
+            }
+            theirs.end(Ok(()), &[]);
+        });
+        let mut capture = Capture { shared, thread: None };
+        let mut judged = 0;
+        loop {
+            let there = captured.load(std::sync::atomic::Ordering::SeqCst);
+            let Some(frame) = capture.next_frame().unwrap() else { break };
+            assert!(frame.index + 1 >= there, "frame {} though {there} had come", frame.index);
+            judged += 1;
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        camera.join().unwrap();
+        assert_eq!(judged + capture.health().dropped, FRAMES);
+    }
+
     #[test]
     fn stopping_wakes_both_threads() {
         let shared = Arc::new(Shared::default());

@@ -10,6 +10,7 @@ mod companion;
 mod configuration;
 mod demo;
 mod ending;
+mod endurance;
 mod evaluating;
 mod inspecting;
 mod linking;
