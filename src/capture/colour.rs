@@ -170,12 +170,12 @@ mod tests {
     use proptest::prelude::*;
 
     /// How far a level may be from the exact one: SIMD versions round products to 16 bits.
-    const TOLERANCE: f64 = 2.0;
+    const TOLERANCE: f64 = 3.0;
 
-    /// ITU-R BT.601 in floating point.
+    /// ITU-R BT.601 in floating point. Blacker than black is black.
     fn exact([luma, blue_difference, red_difference]: [u8; 3], range: Range) -> [f64; 3] {
         let (y, scale) = match range {
-            Range::Limited => ((f64::from(luma) - 16.0) * 255.0 / 219.0, 255.0 / 224.0),
+            Range::Limited => ((f64::from(luma) - 16.0).max(0.0) * 255.0 / 219.0, 255.0 / 224.0),
             Range::Full => (f64::from(luma), 1.0),
         };
         let (u, v) =
