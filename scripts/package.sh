@@ -33,6 +33,7 @@ made=$folder/package
 rm -rf "$made"
 mkdir -p "$made"
 $emulate "$program" man "$made/man"
+gzip -9n "$made"/man/*.1
 $emulate "$program" completions bash >"$made/anchorwatch.bash"
 $emulate "$program" completions zsh >"$made/_anchorwatch"
 $emulate "$program" completions fish >"$made/anchorwatch.fish"

@@ -30,10 +30,10 @@ small_debian() {
     archive=$debian_cache/bookworm-$1.tar
     if [ ! -e "$archive" ]; then
         mkdir -p "$debian_cache"
-        mmdebstrap --quiet --variant=minbase --arch="$1" --include=adduser,systemd-sysv,udev,kmod \
+        mmdebstrap --quiet --format=tar --variant=minbase --arch="$1" --include=adduser,systemd-sysv,udev,kmod \
             --dpkgopt='path-exclude=/usr/share/locale/*' \
-            bookworm "$archive.part" >&2
-        mv "$archive.part" "$archive"
+            bookworm "${archive%.tar}.part.tar" >&2
+        mv "${archive%.tar}.part.tar" "$archive"
     fi
     echo "$archive"
 }

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 package=${1:-$(scripts/package.sh aarch64 2>/dev/null | tail -n 1)}
 
 . tests/boards/kernel.sh
-need mmdebstrap qemu-user-static qemu-system-arm cpio kmod
+need mmdebstrap arch-test qemu-user-static qemu-system-arm cpio kmod
 . scripts/small-debian.sh
 
 work=$(mktemp -d)

@@ -10,8 +10,8 @@ as_root=
 # need PACKAGE...: installs those that are missing.
 need() {
     missing=
-    for package in "$@"; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
+    for needed in "$@"; do
+        dpkg-query -W -f '${Status}' "$needed" 2>/dev/null | grep -q '^install ok' || missing="$missing $needed"
     done
     if [ -n "$missing" ]; then
         $as_root apt-get update -q >&2
@@ -30,10 +30,10 @@ kernel() {
         fi
         $as_root apt-get update -q >&2
         # The package that the current one of this name depends on.
-        package=$(apt-cache show "linux-image-$1:$1" | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n 1)
+        image=$(apt-cache show "linux-image-$1:$1" | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n 1)
         rm -rf "$folder"
         mkdir -p "$folder/download"
-        (cd "$folder/download" && apt-get download "$package:$1" >&2)
+        (cd "$folder/download" && apt-get download "$image:$1" >&2)
         dpkg -x "$folder"/download/*.deb "$folder"
         rm -r "$folder/download"
         touch "$folder/done"
