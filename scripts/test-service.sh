@@ -101,6 +101,9 @@ END
 mkdir -p "$root/etc/systemd/system/graphical.target.wants"
 ln -s ../test.service "$root/etc/systemd/system/graphical.target.wants/test.service"
 
+# The console is the test's: a login would hang up on it.
+ln -s /dev/null "$root/etc/systemd/system/serial-getty@ttyAMA0.service"
+
 (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initrd"
 qemu-system-aarch64 -M virt -cpu cortex-a72 -smp 2 -m 1536 -nographic -no-reboot -nic none \
     -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initrd" \
