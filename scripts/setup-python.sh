@@ -2,7 +2,7 @@
 # Sets up the Python packages that some tests and benchmarks compare with (onnxruntime and onnx),
 # once, in the cache folder, and prints the path of the interpreter:
 #
-#   export ANCHORWATCH_PYTHON="$(scripts/setup-python.sh)"
+#   export PEERS_PYTHON="$(scripts/setup-python.sh)"
 #
 # Without them these tests are skipped, and say so. Arguments name further packages (openvino …).
 set -euo pipefail

@@ -9,7 +9,7 @@ pub fn python_with_onnxruntime() -> Option<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
     let candidates = [
-        std::env::var_os("ANCHORWATCH_PYTHON").map(PathBuf::from),
+        std::env::var_os("PEERS_PYTHON").map(PathBuf::from),
         cache.map(|cache| cache.join("anchorwatch/python/bin/python")),
         Some(PathBuf::from("python3")),
     ];

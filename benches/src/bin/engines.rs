@@ -43,7 +43,7 @@ struct Arguments {
     #[arg(long, hide = true)]
     alone: bool,
     /// The Python to use [default: that of scripts/setup-python.sh]
-    #[arg(long, env = "ANCHORWATCH_PYTHON", value_name = "FILE")]
+    #[arg(long, env = "PEERS_PYTHON", value_name = "FILE")]
     python: Option<PathBuf>,
 }
 
