@@ -20,7 +20,7 @@ pub use camera_options::{CameraFormat, ControlSetting, SourceOptions};
 pub use embedded::Embedded;
 pub use frame::{Frame, Skipped};
 pub use live::{Live, back_off};
-pub use moment::{Moment, boot_id, clock_is_set, uptime};
+pub use moment::{Moment, boot_id, clock_is_set, has_battery, uptime};
 pub use source::{CaptureError, Source};
 #[cfg(feature = "v4l")]
 pub use v4l2::{CameraInfo, Control, ControlKind, Offer, OfferedSize, cameras};

@@ -1,6 +1,7 @@
 //! When a frame was taken, by two clocks: the wall clock, which people read and which may be wrong
 //! (a Raspberry Pi has no battery for it), and the monotonic one, which nobody sets.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -59,12 +60,7 @@ impl Moment {
 
 /// Since the system started.
 pub fn uptime() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes a timespec to where one is, and to nothing else.
-    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) } != 0 {
-        return Duration::ZERO; // cannot be: every Linux has this clock
-    }
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
 }
 
 /// What tells this start of the system from every other; empty where the system does not say.
@@ -100,7 +96,7 @@ fn is_plausible(time: SystemTime) -> bool {
 /// Whether the kernel has taken the time from a clock with a battery. (A clock without a battery
 /// starts at an implausible year, or was set from the saved time of the last run: those have no
 /// device, or one that is not asked when the system starts.)
-fn has_battery() -> bool {
+pub fn has_battery() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| {
         let clocks = std::fs::read_dir("/sys/class/rtc").into_iter().flatten().flatten();

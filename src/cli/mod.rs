@@ -9,6 +9,7 @@ mod class_folders;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod eval;
 mod exit;
 mod firmware;
@@ -64,6 +65,7 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     Link(link::LinkArgs),
     Firmware(firmware::FirmwareArgs),
+    Doctor(doctor::DoctorArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -75,6 +77,7 @@ Examples:
   anchorwatch run --source holiday/               every picture in a folder
   anchorwatch run --source /dev/video0 --events unknown/    a camera; unknown things are kept
   anchorwatch cameras                             which cameras there are, and what they can do
+  anchorwatch doctor --source /dev/video0         whether all is well on this board, and what to do
   anchorwatch inspect model.onnx --verify         what a model knows, and whether it runs right here
 
 Configuration: flags go before environment variables (ANCHORWATCH_…, named at each flag), and these
@@ -82,7 +85,7 @@ before the configuration file; 'anchorwatch config' prints what results, as such
 
 Exit codes:
   0  it went well; for 'run' also when ended by Ctrl-C or SIGTERM
-  1  it failed: no such source, the camera is gone, the disk is full, …
+  1  it failed: no such source, the camera is gone, the disk is full, …; 'doctor' found a fault
   2  wrong usage, configuration or model file: starting it again will not help
   3  'inspect --verify': this device does not compute what the model should give; 'link version':
      the companion's firmware is of another version";
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Link(args) => link::run(&args),
         Command::Firmware(args) => firmware::run(&args),
+        Command::Doctor(args) => doctor::run(args, own, file),
         Command::Config(args) => config::run(args, own, file),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
         Command::Man(args) => man::run(&args, Cli::command()),

@@ -79,6 +79,7 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         background: settings.background().filter(|_| !pictures),
         schedule: settings.schedule.clone().filter(|_| live),
         max_frames: args.max_frames,
+        pace: settings.pace(),
     };
     let log =
         settings.events.as_deref().map(|folder| EventLog::open(folder, settings.crops.into())).transpose()?;
@@ -145,11 +146,14 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
                 let age = tally.last_frame.map_or("no frame yet".to_string(), |last| {
                     format!("the last frame is {:.1} s old", last.age().as_secs_f64())
                 });
+                let heat = tally.heat.celsius.map_or(String::new(), |celsius| format!(", {celsius:.0} °C"));
+                let slowed: String = tally.heat.now.iter().map(|why| format!(", {why}")).collect();
                 format!(
-                    "{:.1} frames/s, {age}, {} events, camera lost {} times",
+                    "{:.1} frames/s, {age}, {} events, camera lost {} times{heat}{slowed}, judging up to {:.0} % of the time",
                     tally.frames_per_second(),
                     tally.events,
-                    tally.losses
+                    tally.losses,
+                    tally.pace * 100.0
                 )
             });
         }

@@ -172,6 +172,10 @@ impl Display {
                 status += &format!("   {what} {count}");
             }
         }
+        if tally.pace < 1.0 {
+            let degrees = tally.heat.celsius.map_or(String::new(), |celsius| format!(" at {celsius:.0} °C"));
+            status += &format!("   slowed to {:.0} %{degrees}", tally.pace * 100.0);
+        }
         status + "   now: " + &wording::line(verdict, &self.classes)
     }
 
@@ -219,6 +223,7 @@ impl Display {
         }
         for (what, number, why) in [
             ("dropped", tally.dropped, "frames came while another was being judged"),
+            ("slowed", tally.slowed, "times the board was too hot or badly supplied"),
             ("lost", tally.losses, "times the camera was gone; it was opened again"),
             ("", recorded.dropped_frames, "frames were not annotated: the disk is too slow"),
             ("LOST", recorded.lost_events, "lines of the event log"),

@@ -3,6 +3,7 @@
 //! of the file is a flag and has a variable.
 
 use super::exit::UsageError;
+use crate::board::PaceRule;
 use crate::capture::{CameraFormat, ControlSetting, SourceOptions};
 use crate::link::{Address, Speed};
 use crate::record::CropFormat;
@@ -148,6 +149,19 @@ pub struct Settings {
     #[arg(long, env = "ANCHORWATCH_SCHEDULE", value_name = "TIMES", help_heading = "Known or unknown")]
     pub schedule: Option<Schedule>,
 
+    /// Judge at most so many frames a second
+    #[arg(long, env = "ANCHORWATCH_MAX_FPS", value_name = "FPS", help_heading = "Heat and load")]
+    pub max_fps: Option<f64>,
+
+    /// Spend at most this share of the time on judging, such as 0.5
+    #[arg(long, env = "ANCHORWATCH_MAX_LOAD", value_name = "SHARE", help_heading = "Heat and load")]
+    pub max_load: Option<f64>,
+
+    /// While the processor is this hot (°C), or throttled, judge less and less; more again when it is
+    /// five degrees cooler
+    #[arg(long, env = "ANCHORWATCH_MAX_TEMPERATURE", value_name = "DEGREES", help_heading = "Heat and load")]
+    pub max_temperature: Option<f64>,
+
     /// Keep what is unknown in this folder: events.jsonl, one line an event, and its picture in
     /// crops/
     #[arg(short, long, env = "ANCHORWATCH_EVENTS", value_name = "DIR", help_heading = "What to keep")]
@@ -251,6 +265,9 @@ impl Default for Settings {
             learn_background: 0.0,
             background_tolerance: 0.5,
             schedule: None,
+            max_fps: None,
+            max_load: None,
+            max_temperature: None,
             events: None,
             crops: Crops::Jpeg,
             annotate: None,
@@ -307,6 +324,11 @@ impl Settings {
             learn: Duration::from_secs_f64(self.learn_background),
             tolerance: self.background_tolerance as f32,
         })
+    }
+
+    /// How fast frames may be judged.
+    pub fn pace(&self) -> PaceRule {
+        PaceRule { max_fps: self.max_fps, max_load: self.max_load, max_temperature: self.max_temperature }
     }
 
     /// Which pins are used for what.
@@ -374,6 +396,15 @@ impl Settings {
         }
         if self.camera_rate.is_some_and(|rate| !(0.01..=1000.0).contains(&rate)) {
             return fails("camera-rate", "must be between 0.01 and 1000 frames a second");
+        }
+        if self.max_fps.is_some_and(|fps| !(0.1..=1000.0).contains(&fps)) {
+            return fails("max-fps", "must be between 0.1 and 1000 frames a second");
+        }
+        if self.max_load.is_some_and(|share| !(0.01..=1.0).contains(&share)) {
+            return fails("max-load", "must be between 0.01 and 1");
+        }
+        if self.max_temperature.is_some_and(|degrees| !(20.0..=120.0).contains(&degrees)) {
+            return fails("max-temperature", "must be between 20 and 120 °C");
         }
         if !(300..=4_000_000).contains(&self.baud) {
             return fails("baud", "must be between 300 and 4000000");

@@ -228,6 +228,12 @@ impl Capture {
         }
     }
 
+    /// Takes nothing for so long, or until it is stopped; whether it was. Of a live source the newest
+    /// frame is kept.
+    pub fn rest(&self, time: Duration) -> bool {
+        self.shared.sleep(time)
+    }
+
     /// How the source is.
     pub fn health(&self) -> CaptureHealth {
         let state = self.shared.lock();

@@ -2,14 +2,17 @@
 //! ([`Run`]), one records ([`Recorder`]). How the results are shown is the caller's affair.
 
 mod capture_thread;
+mod pacer;
 mod recorder_thread;
 mod tally;
 pub mod wording;
 
 pub use capture_thread::{Capture, CaptureHealth, Next, Notice, Stopper};
+use pacer::Pacer;
 pub use recorder_thread::{NewEvent, Recorded, Recorder};
 pub use tally::Tally;
 
+use crate::board::PaceRule;
 use crate::capture::{CaptureError, Frame, Skipped};
 use crate::network::{Crew, JudgeError, Judgement, Metadata};
 use crate::record::{Label, Phase};
@@ -43,6 +46,8 @@ pub struct Rules {
     pub schedule: Option<Schedule>,
     /// Stop after so many judged frames.
     pub max_frames: Option<u64>,
+    /// How fast frames may be judged.
+    pub pace: PaceRule,
 }
 
 /// What can be changed while it runs.
@@ -136,6 +141,7 @@ pub struct Run<'a> {
     max_frames: Option<u64>,
     changes: Option<Receiver<Changes>>,
     wants: Option<Wants>,
+    pacer: Pacer,
     recorder: &'a Recorder,
     watch: Option<SightingWatch>,
     /// The newest frame's file or device.
@@ -172,6 +178,7 @@ impl<'a> Run<'a> {
             max_frames: rules.max_frames,
             changes: None,
             wants: None,
+            pacer: Pacer::new(rules.pace),
             recorder,
             watch,
             source: String::new(),
@@ -202,7 +209,15 @@ impl<'a> Run<'a> {
 
     fn frames(&mut self, capture: &mut Capture, show: &mut Show<'_>) -> Result<(), RunError> {
         while self.max_frames.is_none_or(|most| self.tally.frames < most) {
-            let next = capture.next(TICK);
+            self.pacer.look(&mut self.tally);
+            let rest = self.pacer.rest();
+            let next = if rest.is_zero() {
+                capture.next(TICK)
+            } else if capture.rest(rest.min(TICK)) {
+                Ok(Next::End)
+            } else {
+                Ok(Next::Nothing)
+            };
             let health = capture.health();
             (self.tally.dropped, self.tally.losses) = (health.dropped, health.losses);
             self.tally.last_frame = health.last_frame;
@@ -210,7 +225,11 @@ impl<'a> Run<'a> {
                 self.skip(&skipped, show)?;
             }
             match next? {
-                Next::Frame(frame) => self.frame(frame, show)?,
+                Next::Frame(frame) => {
+                    self.pacer.begins();
+                    self.frame(frame, show)?;
+                    self.pacer.ends();
+                }
                 Next::Notice(notice) => self.notice(notice, show)?,
                 Next::Nothing => {}
                 Next::End => break,

@@ -1,5 +1,6 @@
 //! What a run has seen, in numbers.
 
+use crate::board::Heat;
 use crate::capture::{Moment, Skipped};
 use anchorwatch_core::Verdict;
 use std::time::Instant;
@@ -33,6 +34,12 @@ pub struct Tally {
     pub losses: u64,
     /// Events: unknown pictures, or times that something unknown came into view.
     pub events: u64,
+    /// The board, when it was last looked at.
+    pub heat: Heat,
+    /// The share of the time that heat leaves for judging: 1 is all.
+    pub pace: f64,
+    /// How often the board was found to be slowed down: too hot, or too little voltage.
+    pub slowed: u64,
 }
 
 impl Tally {
@@ -52,6 +59,9 @@ impl Tally {
             background: 0,
             unwatched: 0,
             events: 0,
+            heat: Heat::default(),
+            pace: 1.0,
+            slowed: 0,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod benching;
+mod board;
 mod calibrating;
 mod companion;
 mod configuration;
