@@ -88,6 +88,20 @@ impl OpenChip {
         }
     }
 
+    /// Whether there is such a pin, without taking it.
+    pub(crate) fn check(&self, pin: Pin) -> Result<(), PinError> {
+        match self {
+            Self::RaspberryPi(gpio) => {
+                // Taken from this program only; nothing is written.
+                gpio.get(number_of_the_pi(pin)?).map(drop).map_err(|error| self.refuses(pin, &error))
+            }
+            Self::Kernel(path) => gpiocdev::Chip::from_path(path)
+                .and_then(|chip| chip.line_info(pin.number))
+                .map(drop)
+                .map_err(|error| self.refuses(pin, &error)),
+        }
+    }
+
     pub(crate) fn output(&self, pin: Pin) -> Result<Output, PinError> {
         let line = match self {
             Self::RaspberryPi(gpio) => {
@@ -251,6 +265,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let chip = OpenChip::open(&Chip::Kernel(file.clone())).unwrap();
         let error = chip.output("3".parse().unwrap()).unwrap_err();
+        assert!(chip.check("3".parse().unwrap()).is_err());
         std::fs::remove_file(&file).unwrap();
         assert!(matches!(error, PinError::Pin { pin: 3, .. }), "{error:?}");
     }

@@ -38,6 +38,16 @@ impl PinSettings {
         [self.unknown, self.heartbeat, self.arm, self.trigger].into_iter().flatten().collect()
     }
 
+    /// The way to the pins, if no pin is to be used for two things.
+    fn open(&self) -> Result<OpenChip, PinError> {
+        let mut numbers: Vec<u32> = self.all().iter().map(|pin| pin.number).collect();
+        numbers.sort_unstable();
+        if let Some(twice) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(PinError::Twice(twice[0]));
+        }
+        OpenChip::open(&self.chip)
+    }
+
     /// Whether any pin is used.
     pub fn is_used(&self) -> bool {
         !self.all().is_empty()
@@ -70,17 +80,22 @@ pub struct Pins {
 }
 
 impl Pins {
+    /// Looks whether the pins are there and may be used. Takes none, and changes no level: another
+    /// program may be using them.
+    ///
+    /// # Errors
+    /// If there are no pins here, one does not exist, or they may not be used.
+    pub fn check(settings: &PinSettings) -> Result<(), PinError> {
+        let chip = settings.open()?;
+        settings.all().into_iter().try_for_each(|pin| chip.check(pin))
+    }
+
     /// Takes the pins, outputs off, and starts the thread.
     ///
     /// # Errors
     /// If there are no pins here, one is in use or does not exist, or they may not be used.
     pub fn start(settings: &PinSettings) -> Result<Self, PinError> {
-        let mut numbers: Vec<u32> = settings.all().iter().map(|pin| pin.number).collect();
-        numbers.sort_unstable();
-        if let Some(twice) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(PinError::Twice(twice[0]));
-        }
-        let chip = OpenChip::open(&settings.chip)?;
+        let chip = settings.open()?;
         let output = |pin: Option<Pin>| pin.map(|pin| chip.output(pin)).transpose();
         let input = |pin: Option<Pin>| pin.map(|pin| chip.input(pin)).transpose();
         let signals = Signals::new(settings.pulse, PATIENCE, Instant::now());
@@ -240,5 +255,6 @@ mod tests {
         let pin = |number| Some(Pin { number, active_low: false });
         let settings = PinSettings { unknown: pin(4), arm: pin(4), ..PinSettings::default() };
         assert!(matches!(Pins::start(&settings), Err(PinError::Twice(4))));
+        assert!(matches!(Pins::check(&settings), Err(PinError::Twice(4))));
     }
 }

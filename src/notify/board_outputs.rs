@@ -5,7 +5,7 @@ use super::BusReporter;
 use crate::pipeline::Happening;
 use crate::watch::background::calm;
 use anchorwatch_core::link::RegionVerdict;
-use anchorwatch_pins::{BusAddress, Inputs, PinError, PinSettings, Pins};
+use anchorwatch_pins::{Bus, BusAddress, Inputs, PinError, PinSettings, Pins};
 use std::sync::Arc;
 
 /// The pins and the bus in use.
@@ -17,6 +17,17 @@ pub struct BoardOutputs {
 }
 
 impl BoardOutputs {
+    /// Looks whether pins and bus can be had, and leaves them as they are.
+    ///
+    /// # Errors
+    /// If one of them cannot be had.
+    pub fn check(pins: &PinSettings, bus: Option<BusAddress>) -> Result<(), PinError> {
+        if pins.is_used() {
+            Pins::check(pins)?;
+        }
+        bus.map_or(Ok(()), |bus| Bus::open(bus).map(drop))
+    }
+
     /// Takes pins and bus.
     ///
     /// # Errors
