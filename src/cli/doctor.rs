@@ -181,7 +181,7 @@ fn permissions(settings: &Settings) -> Vec<Finding> {
         });
     }
     if findings.is_empty() {
-        let found = format!("{usable} cameras, pins, buses and serial ports are there, and may be used");
+        let found = format!("cameras, pins, buses, serial ports: {usable} are there, and may be used");
         findings.push(Finding::ok("permissions", found));
     }
     findings
