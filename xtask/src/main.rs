@@ -40,6 +40,18 @@ const TASKS: &[Task] = &[
         script: "firmware/test-qemu.sh",
     },
     Task {
+        name: "test-camera",
+        arguments: "[x86_64|aarch64] [PROGRAM]",
+        what: "a booted kernel with a virtual camera that comes and goes, in QEMU",
+        script: "tests/boards/vivid.sh",
+    },
+    Task {
+        name: "test-pi",
+        arguments: "[PROGRAM]",
+        what: "a Raspberry Pi with pins, a serial line and the companion, in QEMU",
+        script: "tests/boards/pi.sh",
+    },
+    Task {
         name: "build",
         arguments: "x86_64|aarch64|armv7",
         what: "the program as it is shipped",
