@@ -17,5 +17,7 @@ pub mod network;
 pub mod notify;
 pub mod pipeline;
 pub mod record;
+#[cfg(feature = "web")]
+pub mod serve;
 pub mod vision;
 pub mod watch;

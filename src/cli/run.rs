@@ -8,12 +8,16 @@ use super::{demo, model, terminal};
 use crate::capture::Source;
 use crate::link::{Journal, Reported, Reporter, Speed};
 use crate::network::Crew;
+#[cfg(feature = "web")]
+use crate::network::Metadata;
 use crate::network::metadata::Colour;
 #[cfg(feature = "gpio")]
 use crate::notify::BoardOutputs;
 use crate::notify::{Stream, Systemd};
 use crate::pipeline::{Capture, Changes, Happening, Recorder, Rules, Run, Stopper};
 use crate::record::{AnnotatedFolder, EventLog};
+#[cfg(feature = "web")]
+use crate::serve;
 use crate::watch::background::calm;
 use anyhow::Context;
 use clap::{ArgMatches, Args};
@@ -21,6 +25,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+#[cfg(feature = "web")]
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -106,6 +112,7 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         .as_deref()
         .map(|path| Stream::listen(path).with_context(|| format!("cannot listen on '{}'", path.display())));
     let stream = stream.transpose()?;
+    let threshold = crew.threshold();
     let mut run = Run::new(crew, model.metadata(), rules, &recorder)?;
     let mut capture = Capture::start(source)?;
     let (changed, changes) = channel();
@@ -123,6 +130,8 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         changed,
     };
     heed_signals(capture.stopper(), reload)?;
+    #[cfg(feature = "web")]
+    let page = page(&settings, model.metadata(), threshold, &mut run)?;
     let mut systemd = Systemd::new();
     systemd.ready();
 
@@ -130,6 +139,10 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     let result = run.to_the_end(&mut capture, &mut |happening, tally| {
         #[cfg(feature = "gpio")]
         board.tell(&happening);
+        #[cfg(feature = "web")]
+        if let Some((page, _)) = &page {
+            page.tell(&happening, tally);
+        }
         if let (Happening::Judged { region, verdict, background, .. }, Some(companion)) =
             (&happening, &companion)
         {
@@ -175,6 +188,27 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         anyhow::bail!("not everything could be recorded: {}", recorded.first_error.unwrap_or_default());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the page shows, and the server that shows it, if there is to be one.
+#[cfg(feature = "web")]
+fn page(
+    settings: &Settings,
+    metadata: &Metadata,
+    threshold: f32,
+    run: &mut Run<'_>,
+) -> anyhow::Result<Option<(Arc<serve::Board>, anchorwatch_serve::Server)>> {
+    let Some(address) = settings.web else { return Ok(None) };
+    let (tries, tried) = channel();
+    run.try_thresholds(tried);
+    let board = Arc::new(serve::Board::new(&metadata.classes, threshold, tries));
+    let server =
+        serve::start(address, settings.web_token.clone(), board.clone()).map_err(|error| match error {
+            serve::PageError::Access(error) => UsageError(format!("--web: {error} (--web-token)")).into(),
+            serve::PageError::Serve(error) => anyhow::Error::from(error),
+        })?;
+    log::warn!("the page is at http://{}/", server.address());
+    Ok(Some((board, server)))
 }
 
 /// What it takes to read the configuration again.

@@ -19,6 +19,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
+#[cfg(feature = "web")]
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -182,6 +184,24 @@ pub struct Settings {
     #[arg(long, env = "ANCHORWATCH_STREAM", value_name = "SOCKET", help_heading = "Whom to tell")]
     pub stream: Option<PathBuf>,
 
+    /// Show a page at this address, such as 127.0.0.1:8080: the picture, scores, events, figures; also
+    /// /metrics for Prometheus and /healthz
+    #[cfg(feature = "web")]
+    #[arg(long, env = "ANCHORWATCH_WEB", value_name = "ADDRESS", help_heading = "Whom to tell")]
+    pub web: Option<SocketAddr>,
+
+    /// Who knows this may see the page (http://ADDRESS/?token=TOKEN); needed at any address that the
+    /// network can reach
+    #[cfg(feature = "web")]
+    #[arg(
+        long,
+        env = "ANCHORWATCH_WEB_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        help_heading = "Whom to tell"
+    )]
+    pub web_token: Option<String>,
+
     /// This pin is on while something unknown is in view. On a Raspberry Pi its BCM number, such as 17,
     /// or 17:low where a low level means on
     #[cfg(feature = "gpio")]
@@ -272,6 +292,10 @@ impl Default for Settings {
             crops: Crops::Jpeg,
             annotate: None,
             stream: None,
+            #[cfg(feature = "web")]
+            web: None,
+            #[cfg(feature = "web")]
+            web_token: None,
             #[cfg(feature = "gpio")]
             gpio_unknown: None,
             #[cfg(feature = "gpio")]

@@ -141,6 +141,7 @@ pub struct Run<'a> {
     max_frames: Option<u64>,
     changes: Option<Receiver<Changes>>,
     wants: Option<Wants>,
+    thresholds: Option<Receiver<f32>>,
     pacer: Pacer,
     recorder: &'a Recorder,
     watch: Option<SightingWatch>,
@@ -178,6 +179,7 @@ impl<'a> Run<'a> {
             max_frames: rules.max_frames,
             changes: None,
             wants: None,
+            thresholds: None,
             pacer: Pacer::new(rules.pace),
             recorder,
             watch,
@@ -189,6 +191,12 @@ impl<'a> Run<'a> {
     /// Heeds what comes from there, from the next frame on.
     pub fn heed(&mut self, changes: Receiver<Changes>) {
         self.changes = Some(changes);
+    }
+
+    /// Tries thresholds that come from there, each from the next frame on, until another comes or the
+    /// configuration is read again. What is in view stays in view.
+    pub fn try_thresholds(&mut self, thresholds: Receiver<f32>) {
+        self.thresholds = Some(thresholds);
     }
 
     /// Judges only the frames that are wanted, besides what the schedule says.
@@ -236,6 +244,9 @@ impl<'a> Run<'a> {
             }
             while let Some(changes) = self.changes.as_ref().and_then(|changes| changes.try_recv().ok()) {
                 self.change(changes, show)?;
+            }
+            while let Some(threshold) = self.thresholds.as_ref().and_then(|tries| tries.try_recv().ok()) {
+                self.crew.set_threshold(threshold);
             }
             show(Happening::Round, &self.tally)?;
         }

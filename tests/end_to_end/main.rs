@@ -17,6 +17,7 @@ mod inspecting;
 mod linking;
 mod live;
 mod models;
+mod page;
 mod pictures;
 mod program;
 mod running;
