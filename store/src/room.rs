@@ -2,18 +2,19 @@
 //! is kept for that.
 
 use crate::store::Store;
-use crate::{StoreError, crops};
+use crate::StoreError;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 /// The file that is given up when the disk is full.
 const RESERVE: &str = "events.reserve";
-const RESERVE_BYTES: usize = 1 << 20;
+/// Enough for SQLite's log of changes to go into the database, and for a deletion to be written down.
+const RESERVE_BYTES: usize = 4 << 20;
 /// There is a reserve again when so much is free.
-const ROOM_FOR_RESERVE: u64 = 8 << 20;
-/// How much is removed at once when the disk is full.
-const ROOM: u64 = 2 << 20;
+const ROOM_FOR_RESERVE: u64 = 5 << 20;
+/// How much is removed when the disk is full: room for a reserve, and for what is recorded next.
+const ROOM: u64 = 6 << 20;
 
 /// Bytes that may still be written to the file system of a folder.
 pub(crate) fn free_bytes(folder: &Path) -> Result<u64, StoreError> {
@@ -45,12 +46,17 @@ impl Store {
         let _ = std::fs::remove_file(self.folder.join(RESERVE));
         // What is in the log of changes goes into the database, so that the log begins anew.
         self.checkpoint()?;
-        let removed = self.remove_oldest(ROOM)?;
-        self.shrink()?;
-        self.checkpoint()?;
-        if removed.bytes > 0 {
-            crops::sync_folder(&self.folder)?;
+        let mut freed = 0;
+        while freed < ROOM {
+            let removed = self.remove_oldest(ROOM - freed)?;
+            if removed.events == 0 {
+                break;
+            }
+            freed += removed.bytes;
+            self.shrink()?;
+            self.checkpoint()?;
         }
+        keep_reserve(&self.folder);
         Ok(())
     }
 

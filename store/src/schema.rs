@@ -110,7 +110,8 @@ pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
 /// Brings a database to the newest version, each step whole or not at all.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let failed = StoreError::database(path);
-    loop {
+    // The usual case waits for nobody who is writing.
+    while version(connection).map_err(&failed)? != VERSION {
         let transaction = connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(&failed)?;
@@ -125,4 +126,5 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         transaction.pragma_update(None, "user_version", found + 1).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
     }
+    Ok(())
 }

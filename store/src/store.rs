@@ -236,11 +236,16 @@ pub(crate) fn ready(path: &Path) -> Result<Connection, StoreError> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(&failed)?;
     connection.busy_timeout(PATIENCE).map_err(&failed)?;
-    let set_up = "PRAGMA auto_vacuum = INCREMENTAL; -- heeded only before the first table is made
-        PRAGMA journal_mode = WAL;
+    // Heeded only before the first table is made; afterwards it would be a needless write.
+    if schema::version(&connection).map_err(&failed)? == 0 {
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").map_err(&failed)?;
+    }
+    let set_up = "PRAGMA journal_mode = WAL;
         -- A committed event is on the disk: with NORMAL, a power cut takes those since the last checkpoint.
         PRAGMA synchronous = FULL;
-        PRAGMA journal_size_limit = 4194304;
+        -- Pages in the log of changes before they go into the database: what the reserve has room for.
+        PRAGMA wal_autocheckpoint = 512;
+        PRAGMA journal_size_limit = 2097152;
         PRAGMA cache_size = -4096;";
     connection.execute_batch(set_up).map_err(&failed)?;
     schema::migrate(&mut connection, path)?;
