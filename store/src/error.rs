@@ -55,7 +55,7 @@ pub enum StoreError {
     },
     /// An export could not be written.
     #[error("cannot write the export: {0}")]
-    Export(String),
+    Export(std::io::Error),
 }
 
 impl StoreError {

@@ -107,8 +107,8 @@ impl Store {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Export(error.to_string())
+fn failed(error: impl Into<std::io::Error>) -> StoreError {
+    StoreError::Export(error.into())
 }
 
 /// A class's name as a folder's: no path out of the folder, nothing hidden.

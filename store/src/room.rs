@@ -1,8 +1,8 @@
 //! A full disk: even deleting needs a little room, for SQLite writes the deletion down first. A reserve
 //! is kept for that.
 
-use crate::store::Store;
 use crate::StoreError;
+use crate::store::Store;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
