@@ -1,6 +1,7 @@
 //! What can be wrong with a field log, and what to do about it.
 
 use rusqlite::ErrorCode;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why something could not be done with a field log.
@@ -12,7 +13,7 @@ pub enum StoreError {
         /// The file or folder.
         path: PathBuf,
         /// The operating system's reason.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// There is no field log to read.
     #[error("'{0}' holds no field log (events.db): name the folder that 'run --events' was given")]
@@ -55,7 +56,7 @@ pub enum StoreError {
     },
     /// An export could not be written.
     #[error("cannot write the export: {0}")]
-    Export(std::io::Error),
+    Export(io::Error),
 }
 
 impl StoreError {
@@ -64,7 +65,24 @@ impl StoreError {
         matches!(self, Self::Damaged { .. })
     }
 
-    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+    /// Whether there is no room for what was to be written.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+            ),
+            Self::Database { source, .. } => source.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
+
+    /// Whether reading or writing the database's files failed, for which a full disk is one reason.
+    pub(crate) fn is_io(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+    }
+
+    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |source| Self::File { path, source }
     }

@@ -70,9 +70,17 @@ impl Store {
         }
     }
 
-    /// What can be done about an error before it is tried again.
+    /// What can be done about an error before it is tried again. Events make room for others only where
+    /// there is none, and only for who records here.
     fn recover_from(&mut self, error: &StoreError) {
-        let recovered = if error.is_damage() { self.begin_anew() } else { self.make_room() };
+        if self.lock.is_none() {
+            return;
+        }
+        let recovered = match () {
+            () if error.is_damage() => self.begin_anew(),
+            () if error.is_full() || error.is_io() && self.has_no_room() => self.make_room(),
+            () => return,
+        };
         if let Err(error) = recovered {
             log::debug!("the field log: {error}");
         }

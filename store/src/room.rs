@@ -60,6 +60,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the disk is as good as full.
+    pub(crate) fn has_no_room(&self) -> bool {
+        free_bytes(&self.folder).is_ok_and(|free| free < ROOM)
+    }
+
     /// Brings what is in SQLite's log of changes into the database.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(self.failed())

@@ -188,13 +188,16 @@ fn exports_are_what_they_say() {
 fn one_program_records_and_others_read() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Store::attach(folder.path()), Err(StoreError::Missing(_))));
-    let _recording = open(folder.path());
+    let mut recording = open(folder.path());
+    recording.record(&[event(0, 0)]);
     let second = Store::open(folder.path(), "unit", Retention::default());
     assert!(matches!(second, Err(StoreError::InUse(_))));
     let mut reader = Store::attach(folder.path()).unwrap();
     let refused = reader.record(&[event(1, 0)]);
     assert!(refused.lost_events == 1 && refused.error.unwrap().contains("reading"));
     assert!(matches!(reader.retain(), Err(StoreError::ReadOnly(_))));
+    let totals = recording.totals().unwrap();
+    assert_eq!((totals.events, totals.removed), (1, 0), "what it could not write has removed nothing");
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     assert!(matches!(Store::open(&file, "unit", Retention::default()), Err(StoreError::File { .. })));
