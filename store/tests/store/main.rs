@@ -1,0 +1,8 @@
+//! The field log as its users see it, and what a board does to it: power cuts, full disks, damage.
+
+mod damage;
+mod everyday;
+mod full_disk;
+mod limits;
+mod made;
+mod power_cut;
