@@ -2,6 +2,7 @@
 
 use crate::network::ModelError;
 use crate::pipeline::RunError;
+use anchorwatch_store::StoreError;
 use std::process::ExitCode;
 
 /// Something that starting again will not change.
@@ -36,7 +37,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let output = match error.downcast_ref::<RunError>() {
         Some(RunError::Show(output)) => Some(output),
         Some(_) => None,
-        None => error.downcast_ref::<std::io::Error>(),
+        None => match error.downcast_ref::<StoreError>() {
+            Some(StoreError::Export(output)) => Some(output),
+            _ => error.downcast_ref::<std::io::Error>(),
+        },
     };
     output.is_some_and(|output| output.kind() == std::io::ErrorKind::BrokenPipe)
 }

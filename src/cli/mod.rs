@@ -16,6 +16,7 @@ mod firmware;
 mod inspect;
 mod judge_pictures;
 mod link;
+mod log;
 mod man;
 mod model;
 mod run;
@@ -57,6 +58,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Log(log::LogArgs),
     #[cfg(feature = "v4l")]
     Cameras(cameras::CamerasArgs),
     Eval(eval::EvalArgs),
@@ -76,6 +78,7 @@ Examples:
   anchorwatch run --demo                          what it does, on pictures inside the program
   anchorwatch run --source holiday/               every picture in a folder
   anchorwatch run --source /dev/video0 --events unknown/    a camera; unknown things are kept
+  anchorwatch log unknown/ --since 2h             what was kept in the last two hours
   anchorwatch cameras                             which cameras there are, and what they can do
   anchorwatch doctor --source /dev/video0         whether all is well on this board, and what to do
   anchorwatch inspect model.onnx --verify         what a model knows, and whether it runs right here
@@ -88,7 +91,7 @@ Exit codes:
   1  it failed: no such source, the camera is gone, the disk is full, …; 'doctor' found a fault
   2  wrong usage, configuration or model file: starting it again will not help
   3  'inspect --verify': this device does not compute what the model should give; 'link version':
-     the companion's firmware is of another version";
+     the companion's firmware is of another version; 'log DIR verify': something kept is not whole";
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
     let file = cli.config.as_deref();
     let result = match cli.command {
         Command::Run(args) => run::run(args, own, file),
+        Command::Log(args) => log::run(&args),
         #[cfg(feature = "v4l")]
         Command::Cameras(args) => cameras::run(&args),
         Command::Eval(args) => eval::run(&args),

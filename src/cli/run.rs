@@ -87,8 +87,10 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         max_frames: args.max_frames,
         pace: settings.pace(),
     };
-    let log =
-        settings.events.as_deref().map(|folder| EventLog::open(folder, settings.crops.into())).transpose()?;
+    let open = |folder: &Path| {
+        EventLog::open(folder, settings.crops.into(), &settings.unit_name(), settings.retention())
+    };
+    let log = settings.events.as_deref().map(open).transpose()?;
     let annotated = settings.annotate.as_deref().map(AnnotatedFolder::open).transpose()?;
     let recorder = Recorder::start(log, annotated, &model, live)?;
     let companion = companion(&settings)?;

@@ -226,7 +226,7 @@ impl Display {
             ("slowed", tally.slowed, "times the board was too hot or badly supplied"),
             ("lost", tally.losses, "times the camera was gone; it was opened again"),
             ("", recorded.dropped_frames, "frames were not annotated: the disk is too slow"),
-            ("LOST", recorded.lost_events, "lines of the event log"),
+            ("LOST", recorded.lost_events, "events"),
             ("LOST", recorded.lost_crops, "pictures of events"),
             ("LOST", recorded.lost_frames, "annotated frames"),
         ] {

@@ -14,6 +14,7 @@ use anchorwatch_core::WatchConfig;
 use anchorwatch_kernels::Isa;
 #[cfg(feature = "gpio")]
 use anchorwatch_pins::{BusAddress, Chip, Pin, PinSettings};
+use anchorwatch_store::Retention;
 use anyhow::Context;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum};
@@ -164,8 +165,7 @@ pub struct Settings {
     #[arg(long, env = "ANCHORWATCH_MAX_TEMPERATURE", value_name = "DEGREES", help_heading = "Heat and load")]
     pub max_temperature: Option<f64>,
 
-    /// Keep what is unknown in this folder: events.jsonl, one line an event, and its picture in
-    /// crops/
+    /// Keep what is unknown in this folder, with its pictures; 'anchorwatch log DIR' shows it
     #[arg(short, long, env = "ANCHORWATCH_EVENTS", value_name = "DIR", help_heading = "What to keep")]
     pub events: Option<PathBuf>,
 
@@ -175,6 +175,26 @@ pub struct Settings {
         default_value_t = Settings::default().crops, value_enum
     )]
     pub crops: Crops,
+
+    /// What this device is called in its events [default: the host's name]
+    #[arg(long, env = "ANCHORWATCH_UNIT", value_name = "NAME", help_heading = "What to keep")]
+    pub unit: Option<String>,
+
+    /// Keep at most so many MiB of events and pictures: the oldest go, starred ones last
+    #[arg(long, env = "ANCHORWATCH_KEEP_SIZE", value_name = "MIB", help_heading = "What to keep")]
+    pub keep_size: Option<u64>,
+
+    /// Keep events for so many days; starred ones stay
+    #[arg(long, env = "ANCHORWATCH_KEEP_DAYS", value_name = "DAYS", help_heading = "What to keep")]
+    pub keep_days: Option<f64>,
+
+    /// Leave so many MiB of the disk to others: before it gets less, the oldest events go, but no
+    /// starred ones
+    #[arg(
+        long, env = "ANCHORWATCH_KEEP_FREE", value_name = "MIB", help_heading = "What to keep",
+        default_value_t = Settings::default().keep_free
+    )]
+    pub keep_free: u64,
 
     /// Write every judged frame with boxes and labels into this folder
     #[arg(short, long, env = "ANCHORWATCH_ANNOTATE", value_name = "DIR", help_heading = "What to keep")]
@@ -290,6 +310,10 @@ impl Default for Settings {
             max_temperature: None,
             events: None,
             crops: Crops::Jpeg,
+            unit: None,
+            keep_size: None,
+            keep_days: None,
+            keep_free: Retention::default().free_floor >> 20,
             annotate: None,
             stream: None,
             #[cfg(feature = "web")]
@@ -353,6 +377,22 @@ impl Settings {
     /// How fast frames may be judged.
     pub fn pace(&self) -> PaceRule {
         PaceRule { max_fps: self.max_fps, max_load: self.max_load, max_temperature: self.max_temperature }
+    }
+
+    /// What this device is called.
+    pub fn unit_name(&self) -> String {
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        self.unit.clone().unwrap_or_else(|| host().trim().to_string())
+    }
+
+    /// How much of the event log is kept.
+    pub fn retention(&self) -> Retention {
+        Retention {
+            max_bytes: self.keep_size.map(|size| size << 20),
+            max_age: self.keep_days.map(|days| Duration::from_secs_f64(days * 86_400.0)),
+            free_floor: self.keep_free << 20,
+            keep_unsent: false,
+        }
     }
 
     /// Which pins are used for what.
@@ -446,6 +486,12 @@ impl Settings {
         }
         if !(self.background_tolerance > 0.0 && self.background_tolerance <= 100.0) {
             return fails("background-tolerance", "must be above 0 and up to 100");
+        }
+        if self.keep_days.is_some_and(|days| !(0.0..=36_500.0).contains(&days)) {
+            return fails("keep-days", "must be between 0 and 36500 days");
+        }
+        if self.keep_size.into_iter().chain([self.keep_free]).any(|size| size > 1 << 40) {
+            return fails("keep-size", "and 'keep-free' must be at most 1099511627776 MiB");
         }
         if !(self.clear_ratio > 0.0 && self.clear_ratio <= 1.0) {
             return fails("clear-ratio", "must be above 0 and up to 1");

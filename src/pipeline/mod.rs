@@ -334,6 +334,7 @@ impl<'a> Run<'a> {
             region,
             verdict: if is_background { &calm } else { verdict },
             distances,
+            logits,
         };
         let change = match watch.update(sight) {
             Ok(change) => change,
@@ -422,7 +423,7 @@ fn single(frame: &Frame, region: Region, judged: &Judgement) -> NewEvent {
         region,
         verdict: judged.verdict,
         distances: judged.distances.clone(),
-        crop_frame: frame.index,
+        logits: judged.logits.clone(),
         crop: crop_imm(&frame.picture, x, y, width, height).to_image(),
         summary: None,
     }

@@ -3,14 +3,17 @@
 //! them. Events never are: before one is lost, judging waits.
 
 use super::Notice;
-use crate::capture::{Frame, Moment, boot_id};
+use crate::capture::{Frame, Moment};
 use crate::network::Model;
+use crate::record::event_log::{happened, judged, summed_up};
 use crate::record::events::timestamp;
-use crate::record::{AnnotatedFolder, CameraEvent, CameraPhase, Event, EventLog, Label, Phase, Summary};
+use crate::record::{AnnotatedFolder, EventLog, Judging, Label, Phase, Summary};
 use crate::vision::Region;
 use crate::watch::Sighting;
 use anchorwatch_core::Verdict;
+use anchorwatch_store::Kind;
 use image::RgbImage;
+use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -38,9 +41,9 @@ pub struct NewEvent {
     pub verdict: Verdict,
     /// Distances to the centres.
     pub distances: Vec<f32>,
-    /// Number of the frame that the crop is of: the one that shows it best.
-    pub crop_frame: u64,
-    /// The region's pixels.
+    /// The N logits.
+    pub logits: Vec<f32>,
+    /// The region's pixels, of the frame that shows it best.
     pub crop: RgbImage,
     /// What there was from the start to the end, of a finished event.
     pub summary: Option<Summary>,
@@ -76,7 +79,7 @@ impl NewEvent {
             region: Region { id: sighting.region.id, ..worst.region },
             verdict: worst.verdict,
             distances: worst.distances.clone(),
-            crop_frame: sighting.best.frame,
+            logits: worst.logits.clone(),
             crop: sighting.best.crop.clone(),
             summary: None,
         }
@@ -86,7 +89,7 @@ impl NewEvent {
 /// What became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Lines written to the event log.
+    /// Events written to the log.
     pub events: u64,
     /// Annotated frames written.
     pub frames: u64,
@@ -157,16 +160,18 @@ impl Recorder {
         let mut writer = Writer {
             log,
             annotated,
-            classes: model.metadata().classes.clone(),
-            model: model.id().to_string(),
+            model: Judging {
+                classes: model.metadata().classes.clone(),
+                id: model.id().to_string(),
+                name: model.metadata().name.clone(),
+            },
             open: BTreeMap::new(),
-            lost: None,
             recorded: Recorded::default(),
         };
         let thread = std::thread::Builder::new().name("record".to_string()).spawn(move || {
             let gone = Gone(theirs);
-            while let Some(job) = gone.0.take() {
-                writer.write(job);
+            while let Some(jobs) = gone.0.take_all() {
+                writer.write(jobs);
             }
             writer.recorded
         })?;
@@ -249,17 +254,14 @@ impl Queue {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next job; `None` when there is none and there will be none.
-    fn take(&self) -> Option<Job> {
+    /// All that waits; `None` when there is nothing and there will be nothing.
+    fn take_all(&self) -> Option<Vec<Job>> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
-                match job {
-                    Job::Event(_) | Job::Notice(_) => state.events -= 1,
-                    Job::Frame { .. } => state.frames -= 1,
-                }
+            if !state.jobs.is_empty() {
+                (state.events, state.frames) = (0, 0);
                 self.changed.notify_all();
-                return Some(job);
+                return Some(state.jobs.drain(..).collect());
             }
             if state.closed {
                 return None;
@@ -284,100 +286,110 @@ impl Drop for Gone {
     }
 }
 
+/// What an event begins, and another one ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Span {
+    /// Something is in view, in this region.
+    InView(u32),
+    /// The camera is lost.
+    CameraLost,
+}
+
+/// Events that become durable together: what each begins, and what it is.
+type Group = Vec<(Option<Span>, anchorwatch_store::NewEvent)>;
+
 /// The thread's side.
 struct Writer {
     log: Option<EventLog>,
     annotated: Option<AnnotatedFolder>,
-    classes: Vec<String>,
-    model: String,
-    /// The line of what has come into view and is not gone, by region.
-    /// With it the frame of its crop.
-    open: BTreeMap<u32, (Event, u64)>,
-    /// The line that said that the camera is lost.
-    lost: Option<String>,
+    model: Judging,
+    /// The identifier of what has begun and is not ended.
+    open: BTreeMap<Span, String>,
     recorded: Recorded,
 }
 
 impl Writer {
-    fn write(&mut self, job: Job) {
-        match job {
-            Job::Event(event) => self.write_event(*event),
-            Job::Notice(notice) => self.write_notice(notice),
-            Job::Frame { frame, labels, named } => self.write_frame(&frame, &labels, named),
-        }
-    }
-
-    fn write_event(&mut self, new: NewEvent) {
-        let Some(log) = &mut self.log else { return };
-        let started = self.open.remove(&new.region.id).filter(|_| new.phase == Phase::Finished);
-        let id =
-            started.as_ref().map_or_else(|| log.next_id(new.time.time), |(started, _)| started.id.clone());
-        let mut event = Event::new(
-            id,
-            new.phase,
-            new.time,
-            &new.source,
-            new.frame,
-            new.region,
-            &new.verdict,
-            &new.distances,
-            &self.classes,
-            &self.model,
-        );
-        event.summary = new.summary;
-        // The frame that raised it may be the best: then its picture is there already.
-        event.crop = started.filter(|(_, of)| *of == new.crop_frame).and_then(|(started, _)| started.crop);
-        let crop = event.crop.is_none().then_some(&new.crop);
-        let mut result = log.record(&mut event, crop);
-        if let (Err(error), Some(_)) = (&result, crop) {
-            // The line matters more than the picture, and needs less room.
-            let error = error.to_string();
-            result = log.record(&mut event, None);
-            self.recorded.lost_crops += u64::from(result.is_ok());
-            self.complain("the picture of an event", &error);
-        }
-        match result {
-            Ok(()) => self.recorded.events += 1,
-            Err(error) => {
-                self.recorded.lost_events += 1;
-                self.complain("an event", &error.to_string());
+    fn write(&mut self, jobs: Vec<Job>) {
+        let mut group = Group::new();
+        for job in jobs {
+            match job {
+                Job::Event(event) => self.gather_event(*event, &mut group),
+                Job::Notice(notice) => self.gather_notice(notice, &mut group),
+                Job::Frame { frame, labels, named } => self.write_frame(&frame, &labels, named),
             }
         }
-        if event.phase == Phase::Started {
-            self.open.insert(new.region.id, (event, new.crop_frame));
-        }
+        self.record(&mut group);
     }
 
-    fn write_notice(&mut self, notice: Notice) {
-        let Some(log) = &mut self.log else { return };
-        let (phase, source, at, why, after, format) = match notice {
-            Notice::Lost { source, why, at } => (CameraPhase::CameraLost, source, at, Some(why), None, None),
+    fn gather_event(&mut self, new: NewEvent, group: &mut Group) {
+        let (kind, begins, ends) = match new.phase {
+            Phase::Single => (Kind::Single, None, None),
+            Phase::Started => (Kind::Started, Some(Span::InView(new.region.id)), None),
+            Phase::Finished => (Kind::Finished, None, Some(Span::InView(new.region.id))),
+        };
+        let mut facts = happened(kind, new.time, &new.source);
+        facts.frame = new.frame;
+        judged(&mut facts, new.region, &new.verdict, &new.distances, &new.logits, &self.model);
+        if let Some(summary) = &new.summary {
+            summed_up(&mut facts, summary);
+        }
+        facts.ends = ends.and_then(|span| self.end(span, group));
+        let Some(log) = &self.log else { return };
+        let crop = match log.encode(&new.crop) {
+            Ok(crop) => Some(crop),
+            Err(error) => {
+                self.recorded.lost_crops += 1;
+                self.complain("the picture of an event", &error.to_string());
+                None
+            }
+        };
+        group.push((begins, anchorwatch_store::NewEvent { facts, crop, identity: None }));
+    }
+
+    fn gather_notice(&mut self, notice: Notice, group: &mut Group) {
+        let (begins, facts) = match notice {
+            Notice::Lost { source, why, at } => {
+                let mut facts = happened(Kind::CameraLost, at, &source);
+                facts.details.insert("why".to_string(), json!(why));
+                (Some(Span::CameraLost), facts)
+            }
             Notice::Back { source, format, at, after, .. } => {
-                (CameraPhase::CameraBack, source, at, None, Some(after), Some(format))
+                let mut facts = happened(Kind::CameraBack, at, &source);
+                facts.details.insert("seconds".to_string(), json!(after.as_secs_f64()));
+                facts.details.insert("format".to_string(), json!(format));
+                facts.ends = self.end(Span::CameraLost, group);
+                (None, facts)
             }
         };
-        let id = self.lost.take().unwrap_or_else(|| log.next_id(at.time));
-        if phase == CameraPhase::CameraLost {
-            self.lost = Some(id.clone());
+        group.push((begins, anchorwatch_store::NewEvent { facts, crop: None, identity: None }));
+    }
+
+    /// The identifier of what began this; if that is still in the group, the group is recorded first.
+    fn end(&mut self, span: Span, group: &mut Group) -> Option<String> {
+        if group.iter().any(|(begins, _)| *begins == Some(span)) {
+            self.record(group);
         }
-        let event = CameraEvent {
-            id,
-            phase,
-            time: timestamp(at.time),
-            uptime: at.uptime.as_secs_f64(),
-            boot: boot_id().to_string(),
-            clock_set: at.clock_set,
-            source,
-            why,
-            seconds: after.map(|after| after.as_secs_f64()),
-            format,
-        };
-        match log.record_camera(&event) {
-            Ok(()) => self.recorded.events += 1,
-            Err(error) => {
-                self.recorded.lost_events += 1;
-                self.complain("an event", &error.to_string());
+        self.open.remove(&span)
+    }
+
+    /// Has a group written, and empties it.
+    fn record(&mut self, group: &mut Group) {
+        let Some(log) = self.log.as_mut().filter(|_| !group.is_empty()) else { return group.clear() };
+        let (begins, events): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+        let written = log.record(&events);
+        for (begins, id) in begins.into_iter().zip(&written.ids) {
+            if let (Some(span), Some(id)) = (begins, id) {
+                self.open.insert(span, id.clone());
             }
+        }
+        self.recorded.events += events.len() as u64 - written.lost_events;
+        self.recorded.lost_events += written.lost_events;
+        self.recorded.lost_crops += written.lost_crops;
+        if let Some(error) = written.error {
+            self.complain(
+                if written.lost_events > 0 { "an event" } else { "the picture of an event" },
+                &error,
+            );
         }
     }
 
@@ -415,7 +427,7 @@ mod tests {
             region: Region::whole(1, 1),
             verdict: Verdict::not_finite(1.0),
             distances: Vec::new(),
-            crop_frame: 0,
+            logits: Vec::new(),
             crop: RgbImage::new(1, 1),
             summary: None,
         }
@@ -461,9 +473,11 @@ mod tests {
         assert!(!judging.is_finished(), "it waits");
         let (mut events, mut frames) = (0, Vec::new());
         while events + frames.len() < MOST_EVENTS + 1 + MOST_FRAMES + 1 {
-            match recorder.queue.take().unwrap() {
-                Job::Event(_) | Job::Notice(_) => events += 1,
-                Job::Frame { frame, .. } => frames.push(frame.index),
+            for job in recorder.queue.take_all().unwrap() {
+                match job {
+                    Job::Event(_) | Job::Notice(_) => events += 1,
+                    Job::Frame { frame, .. } => frames.push(frame.index),
+                }
             }
         }
         judging.join().unwrap();

@@ -1,9 +1,6 @@
-//! One line of the event log: what was seen, where, when, and how the model judged it. How it
-//! gets onto the disk is [`super::event_log`]'s part.
+//! One line of `anchorwatch log DIR --export jsonl`, for programs that read it: what was seen, where,
+//! when, and how the model judged it. How it gets onto the disk is [`super::event_log`]'s part.
 
-use crate::capture::{Moment, boot_id};
-use crate::vision::Region;
-use anchorwatch_core::Verdict;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 use time::OffsetDateTime;
@@ -17,15 +14,20 @@ pub enum Phase {
     Single,
     /// Something unknown has come into view.
     Started,
-    /// It is gone. The line has the identifier of the one that said that it had come.
+    /// It is gone. The line names the one that said that it had come.
     Finished,
 }
 
 /// One event, one line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Identifier, unique in its folder. What comes and goes has two lines with the same one.
+    /// Identifier, unique over all units.
     pub id: String,
+    /// The unit that recorded it.
+    pub unit: String,
+    /// Of a finished event: the identifier of the one that said that it had come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
     /// What happened.
     pub phase: Phase,
     /// When, RFC 3339, UTC.
@@ -60,8 +62,12 @@ pub struct Event {
     /// Distances to the centres of the known classes, in the model's order. Empty when they are not
     /// finite.
     pub distances: Vec<f32>,
+    /// The N logits. Empty when they are not finite.
+    pub logits: Vec<f32>,
     /// The model, by its digest.
     pub model: String,
+    /// The model's name, as its maker gave it.
+    pub model_version: Option<String>,
     /// File name of the saved crop, relative to the log's folder.
     pub crop: Option<String>,
     /// Of a finished event: what there was between its start and its end.
@@ -76,8 +82,11 @@ fn yes() -> bool {
 /// A camera or stream was lost, or is back: a line of the log as well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CameraEvent {
-    /// Identifier, unique in its folder. "Back" has that of the loss that it ends.
+    /// Identifier, unique over all units.
     pub id: String,
+    /// Of a camera that is back: the identifier of the loss that it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
     /// What happened.
     pub phase: CameraPhase,
     /// When, RFC 3339, UTC.
@@ -139,53 +148,6 @@ pub struct Summary {
     pub best_frame: u64,
 }
 
-impl Event {
-    /// What a model says of one region of a frame. `classes` are the model's names, `model` its
-    /// digest; `crop` and `summary` are left open.
-    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own, and they meet only here")]
-    pub fn new(
-        id: String,
-        phase: Phase,
-        captured: Moment,
-        source: &str,
-        frame: u64,
-        region: Region,
-        verdict: &Verdict,
-        distances: &[f32],
-        classes: &[String],
-        model: &str,
-    ) -> Self {
-        let name = |class: Option<usize>| class.and_then(|class| classes.get(class).cloned());
-        let finite = |value: f32| value.is_finite().then_some(value);
-        let distances = if distances.iter().all(|distance| distance.is_finite()) {
-            distances.to_vec()
-        } else {
-            Vec::new()
-        };
-        Self {
-            id,
-            phase,
-            time: timestamp(captured.time),
-            uptime: captured.uptime.as_secs_f64(),
-            boot: boot_id().to_string(),
-            clock_set: captured.clock_set,
-            source: source.to_string(),
-            frame,
-            region: region.id,
-            region_box: [region.x, region.y, region.width, region.height],
-            class: name(verdict.class),
-            runner_up: name(verdict.runner_up),
-            score: finite(verdict.score),
-            threshold: verdict.threshold,
-            relative_score: finite(verdict.relative_score()),
-            distances,
-            model: model.to_string(),
-            crop: None,
-            summary: None,
-        }
-    }
-}
-
 /// RFC 3339 in UTC with milliseconds, always of the same length, so that it sorts as text.
 pub fn timestamp(time: SystemTime) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -206,47 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn an_event_survives_its_line() {
-        let classes = ["cat".to_string(), "dog".to_string()];
-        let region = Region { id: 3, x: 1, y: 2, width: 30, height: 40 };
-        for verdict in [
-            Verdict {
-                class: Some(1),
-                score: 12.5,
-                runner_up: Some(0),
-                runner_up_score: 20.0,
-                threshold: 10.0,
-                ..Verdict::not_finite(10.0)
-            },
-            Verdict::not_finite(10.0),
-        ] {
-            for distances in [[1.5, 2.5], [f32::NAN, 1.0]] {
-                let time = Moment::now();
-                let event = Event::new(
-                    "id".into(),
-                    Phase::Single,
-                    time,
-                    "cam",
-                    7,
-                    region,
-                    &verdict,
-                    &distances,
-                    &classes,
-                    "ab12",
-                );
-                let line = serde_json::to_string(&event).unwrap();
-                assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
-                assert!(!line.contains("summary"));
-                let Line::Event(read) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
-                assert_eq!(*read, event);
-            }
-        }
-    }
-
-    #[test]
     fn lines_about_the_camera_are_told_apart_by_their_phase() {
         let lost = CameraEvent {
             id: "id".into(),
+            ends: None,
             phase: CameraPhase::CameraLost,
             time: timestamp(SystemTime::UNIX_EPOCH),
             uptime: 12.5,

@@ -8,5 +8,5 @@ pub mod events;
 
 pub use annotate::{Label, annotate};
 pub use annotated_folder::AnnotatedFolder;
-pub use event_log::{CropFormat, EventLog, RecordError};
+pub use event_log::{CropFormat, EventLog, Judging, RecordError};
 pub use events::{CameraEvent, CameraPhase, Event, Line, Phase, Summary};

@@ -33,6 +33,8 @@ pub struct Sight<'a> {
     pub verdict: &'a Verdict,
     /// Distances to the centres.
     pub distances: &'a [f32],
+    /// The N logits.
+    pub logits: &'a [f32],
 }
 
 /// The frame of a sighting with the largest score.
@@ -48,6 +50,8 @@ pub struct Worst {
     pub verdict: Verdict,
     /// Distances to the centres.
     pub distances: Vec<f32>,
+    /// The N logits.
+    pub logits: Vec<f32>,
 }
 
 /// The frame of a sighting that shows it best: large and sharp.
@@ -234,6 +238,7 @@ impl Worst {
             region: sight.region,
             verdict: *sight.verdict,
             distances: sight.distances.to_vec(),
+            logits: sight.logits.to_vec(),
         }
     }
 }
@@ -285,6 +290,7 @@ mod tests {
                 region: Region { id: 5, x: 2, y: 1, width: 2, height: 2 },
                 verdict: &verdict(score),
                 distances: &[score],
+                logits: &[],
             };
             match watch.update(sight).unwrap() {
                 None => {}
@@ -342,6 +348,7 @@ mod tests {
                 region,
                 verdict: &verdict(*score),
                 distances: &[],
+                logits: &[],
             };
             if let Some(Change::Started(_)) = watch.update(sight).unwrap() {
                 starts.push(second);

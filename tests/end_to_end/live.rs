@@ -115,7 +115,7 @@ fn a_stream_that_breaks_off_is_opened_again_and_goes_on_in_another_format() {
     let camera = camera_events(&kept);
     let [lost, back] = &camera[..] else { panic!("{camera:?}") };
     assert_eq!((lost.phase, back.phase), (CameraPhase::CameraLost, CameraPhase::CameraBack));
-    assert_eq!(lost.id, back.id);
+    assert_eq!(Some(&lost.id), back.ends.as_ref());
     assert!(lost.why.as_ref().unwrap().contains("cable pulled"), "{lost:?}");
     assert!(back.seconds.unwrap() > 0.0 && back.uptime > lost.uptime);
     let stderr = String::from_utf8_lossy(&ended.stderr);

@@ -67,11 +67,20 @@ pub fn verdicts(ended: &Ended) -> Vec<Value> {
     ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// An event log's lines, all of them whole.
+/// An event log's lines, in the order in which they were recorded.
 pub fn lines(folder: &Path) -> Vec<Line> {
-    let log = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
-    assert!(log.is_empty() || log.ends_with('\n'));
-    log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let ended = succeed(["log", text(folder), "--export", "jsonl"]);
+    let mut lines: Vec<Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // The export is by the events' times, and several come from one frame.
+    lines.sort_by_key(|line| line["id"].as_str().unwrap().to_string());
+    lines.into_iter().map(|line| serde_json::from_value(line).unwrap()).collect()
+}
+
+/// The files of all pictures that are kept.
+pub fn crops(folder: &Path) -> Vec<std::path::PathBuf> {
+    let folders = std::fs::read_dir(folder.join("crops")).unwrap().map(|folder| folder.unwrap().path());
+    folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|crop| crop.unwrap().path())).collect()
 }
 
 /// Those about what was seen.
