@@ -10,12 +10,15 @@ packages="gcc libc6-dev libclang-dev"
 if [ "${1:-}" = tests ]; then
     # Python with pip fetches libtorch for the trainer, and onnxruntime to compare with.
     packages="$packages g++ python3 python3-pip python3-venv"
+    # The pages are tested in a browser.
+    packages="$packages chromium chromium-driver"
 fi
 
 missing=
 for package in $packages; do
-    # Python may have been installed in another way, with pip and venv.
+    # Python may have been installed in another way, with pip and venv, and chromedriver with its browser.
     case $package in
+    chromium | chromium-driver) command -v chromedriver >/dev/null && continue ;;
     python3) command -v python3 >/dev/null && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
     python3-venv) python3 -c 'import ensurepip' >/dev/null 2>&1 && continue ;;
