@@ -65,14 +65,15 @@ modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0 no_error_inj=1
 wait_for 60 test -c /dev/video0 || fail 'there is no camera'
 wait_for 300 heard_of_unknown || fail 'it says nothing of the camera'
 systemctl is-active --quiet anchorwatch || fail 'it does not run'
-wait_for 60 test -s /var/lib/anchorwatch/events.jsonl || fail 'nothing is kept'
-ls /var/lib/anchorwatch/crops | grep -q . || fail 'no picture is kept'
-[ "$(stat -c %U:%G /var/lib/anchorwatch/events.jsonl)" = anchorwatch:anchorwatch ] || fail 'another user wrote it'
+is_kept() { anchorwatch log /var/lib/anchorwatch --kind started --json | grep -q '"crop":"crops/'; }
+wait_for 60 is_kept || fail 'nothing is kept'
+[ "$(stat -c %U:%G /var/lib/anchorwatch/events.db)" = anchorwatch:anchorwatch ] || fail 'another user wrote it'
 systemctl stop anchorwatch
 [ "$(systemctl show --property=Result --property=ExecMainStatus anchorwatch | sort | xargs)" = \
     'ExecMainStatus=0 Result=success' ] || fail 'it did not stop cleanly'
 said
-cat /var/lib/anchorwatch/events.jsonl
+anchorwatch log /var/lib/anchorwatch
+anchorwatch log /var/lib/anchorwatch verify || fail 'what is kept is not whole'
 # A wrong setting is no reason to try again and again.
 echo 'no-such-key = 1' >>/etc/anchorwatch/service.toml
 systemctl start anchorwatch || true

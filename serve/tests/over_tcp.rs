@@ -97,3 +97,36 @@ fn five_hundred_idle_connections_do_no_harm() {
         assert!(stream.read_to_end(&mut Vec::new()).is_ok());
     }
 }
+
+/// Who asks for much and reads nothing keeps nobody waiting, and loses the connection in the end.
+#[test]
+fn a_slow_reader_does_no_harm() {
+    const MANY: usize = 64 << 20; // more than the system takes in for a connection
+    let address = "127.0.0.1:0".parse().unwrap();
+    let limits = Limits { connection: Duration::from_secs(2), ..Limits::default() };
+    let server = Server::start(address, Access::new(address, None).unwrap(), limits, |_, path, _| Answer {
+        status: 200,
+        kind: "text/plain",
+        body: if path == "/much" { vec![b'x'; MANY] } else { b"here\n".to_vec() },
+    })
+    .unwrap();
+    let slow: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            let head = format!("GET /much HTTP/1.1\r\nHost: {}\r\n\r\n", server.address());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for _ in 0..20 {
+        assert!(get(&server, "/", "").ends_with("here\n"));
+    }
+    std::thread::sleep(2 * limits.connection);
+    for mut stream in slow {
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut got = Vec::new();
+        // Closed in the middle: an end, or a reset.
+        let _ = stream.read_to_end(&mut got);
+        assert!(got.len() < MANY, "it got everything, {} bytes", got.len());
+    }
+}

@@ -27,10 +27,22 @@ pub fn code(result: anyhow::Result<ExitCode>) -> ExitCode {
         // Whoever read the output (`| head`) has seen enough.
         return ExitCode::SUCCESS;
     }
-    log::error!("{error:#}");
+    log::error!("{}", chain(&error));
     let usage = error.is::<UsageError>()
         || error.downcast_ref::<ModelError>().is_some_and(|error| !matches!(error, ModelError::Write { .. }));
     ExitCode::from(if usage { USAGE } else { FAILURE })
+}
+
+/// What went wrong, and why. A reason that its error has said already is not said twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -114,7 +114,6 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         .as_deref()
         .map(|path| Stream::listen(path).with_context(|| format!("cannot listen on '{}'", path.display())));
     let stream = stream.transpose()?;
-    let threshold = crew.threshold();
     let mut run = Run::new(crew, model.metadata(), rules, &recorder)?;
     let mut capture = Capture::start(source)?;
     let (changed, changes) = channel();
@@ -133,7 +132,7 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     };
     heed_signals(capture.stopper(), reload)?;
     #[cfg(feature = "web")]
-    let page = page(&settings, model.metadata(), threshold, &mut run)?;
+    let page = page(&settings, model.metadata(), &mut run)?;
     let mut systemd = Systemd::new();
     systemd.ready();
 
@@ -197,13 +196,12 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
 fn page(
     settings: &Settings,
     metadata: &Metadata,
-    threshold: f32,
     run: &mut Run<'_>,
 ) -> anyhow::Result<Option<(Arc<serve::Board>, anchorwatch_serve::Server)>> {
     let Some(address) = settings.web else { return Ok(None) };
     let (tries, tried) = channel();
     run.try_thresholds(tried);
-    let board = Arc::new(serve::Board::new(&metadata.classes, threshold, tries));
+    let board = Arc::new(serve::Board::new(&metadata.classes, run.tally.clone(), tries));
     let server =
         serve::start(address, settings.web_token.clone(), board.clone()).map_err(|error| match error {
             serve::PageError::Access(error) => UsageError(format!("--web: {error} (--web-token)")).into(),

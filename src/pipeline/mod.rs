@@ -141,7 +141,7 @@ pub struct Run<'a> {
     max_frames: Option<u64>,
     changes: Option<Receiver<Changes>>,
     wants: Option<Wants>,
-    thresholds: Option<Receiver<f32>>,
+    thresholds: Option<Receiver<Option<f32>>>,
     pacer: Pacer,
     recorder: &'a Recorder,
     watch: Option<SightingWatch>,
@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
             .transpose()?;
         let (background, schedule) = (rules.background.map(Background::new), rules.schedule);
         let classes = &metadata.classes;
-        let tally = Tally::new(classes.len());
+        let tally = Tally::new(classes.len(), crew.threshold());
         Ok(Self {
             crew,
             classes,
@@ -193,9 +193,10 @@ impl<'a> Run<'a> {
         self.changes = Some(changes);
     }
 
-    /// Tries thresholds that come from there, each from the next frame on, until another comes or the
-    /// configuration is read again. What is in view stays in view.
-    pub fn try_thresholds(&mut self, thresholds: Receiver<f32>) {
+    /// Tries thresholds that come from there, each from the next frame on, until another comes; `None`
+    /// puts the configured one back, and so does reading the configuration again. What is in view stays
+    /// in view.
+    pub fn try_thresholds(&mut self, thresholds: Receiver<Option<f32>>) {
         self.thresholds = Some(thresholds);
     }
 
@@ -246,7 +247,8 @@ impl<'a> Run<'a> {
                 self.change(changes, show)?;
             }
             while let Some(threshold) = self.thresholds.as_ref().and_then(|tries| tries.try_recv().ok()) {
-                self.crew.set_threshold(threshold);
+                self.tally.threshold = threshold.unwrap_or(self.tally.configured_threshold);
+                self.crew.set_threshold(self.tally.threshold);
             }
             show(Happening::Round, &self.tally)?;
         }
@@ -373,6 +375,7 @@ impl<'a> Run<'a> {
     /// What is in view ends; something that is still there comes into view anew.
     fn change(&mut self, changes: Changes, show: &mut Show<'_>) -> Result<(), RunError> {
         self.finish(&Ok(()), show)?;
+        (self.tally.threshold, self.tally.configured_threshold) = (changes.threshold, changes.threshold);
         self.crew.set_threshold(changes.threshold);
         self.schedule = changes.schedule;
         if let Err(error) = self.finder.change(changes.regions, changes.least_side) {

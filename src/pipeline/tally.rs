@@ -5,7 +5,7 @@ use crate::capture::{Moment, Skipped};
 use anchorwatch_core::Verdict;
 use std::time::Instant;
 
-/// Counts of one run.
+/// Counts of one run, and the threshold that they were made with.
 #[derive(Clone, Debug)]
 pub struct Tally {
     /// When it began.
@@ -38,13 +38,17 @@ pub struct Tally {
     pub heat: Heat,
     /// The share of the time that heat leaves for judging: 1 is all.
     pub pace: f64,
+    /// The threshold in effect; scores above it are unknown.
+    pub threshold: f32,
+    /// The threshold of the configuration or the model: another one may be tried.
+    pub configured_threshold: f32,
     /// How often the board was found to be slowed down: too hot, or too little voltage.
     pub slowed: u64,
 }
 
 impl Tally {
-    /// Nothing yet, of this many classes. The time runs from now.
-    pub fn new(classes: usize) -> Self {
+    /// Nothing yet, of this many classes, with this threshold. The time runs from now.
+    pub fn new(classes: usize, threshold: f32) -> Self {
         Self {
             started: Instant::now(),
             frames: 0,
@@ -61,6 +65,8 @@ impl Tally {
             events: 0,
             heat: Heat::default(),
             pace: 1.0,
+            threshold,
+            configured_threshold: threshold,
             slowed: 0,
         }
     }

@@ -28,8 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Board {
     classes: Vec<String>,
-    configured: f32,
-    tries: Sender<f32>,
+    tries: Sender<Option<f32>>,
     state: Mutex<State>,
 }
 
@@ -44,8 +43,7 @@ struct State {
     history: VecDeque<(f64, Option<f32>)>,
     events: VecDeque<Event>,
     told: u64,
-    threshold: f32,
-    tally: Option<Tally>,
+    tally: Tally,
 }
 
 #[derive(Debug)]
@@ -60,9 +58,9 @@ struct Event {
 }
 
 impl Board {
-    /// A board that shows nothing yet. Thresholds to try are sent to `tries`; `configured` is the one to
-    /// put back.
-    pub fn new(classes: &[String], configured: f32, tries: Sender<f32>) -> Self {
+    /// A board that shows nothing yet but a run's first `tally`. Thresholds to try are sent to `tries`;
+    /// `None` puts the configured one back.
+    pub fn new(classes: &[String], tally: Tally, tries: Sender<Option<f32>>) -> Self {
         let state = State {
             looked: None,
             frame: None,
@@ -72,10 +70,9 @@ impl Board {
             history: VecDeque::new(),
             events: VecDeque::new(),
             told: 0,
-            threshold: configured,
-            tally: None,
+            tally,
         };
-        Self { classes: classes.to_vec(), configured, tries, state: Mutex::new(state) }
+        Self { classes: classes.to_vec(), tries, state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -113,7 +110,7 @@ impl Board {
                     *shown = Event { number: shown.number, ..finished };
                 }
             }
-            Happening::Round => state.tally = Some(tally.clone()),
+            Happening::Round => state.tally = tally.clone(),
             Happening::Skipped(_) | Happening::Notice(_) => {}
         }
     }
@@ -121,7 +118,7 @@ impl Board {
     /// Whether frames come: with the seconds since the last one.
     pub fn health(&self) -> (bool, Option<f64>) {
         let state = self.lock();
-        let age = state.tally.as_ref().and_then(|tally| tally.last_frame).map(|last| last.age());
+        let age = state.tally.last_frame.map(|last| last.age());
         (age.is_some_and(|age| age < PATIENCE), age.map(|age| age.as_secs_f64()))
     }
 
@@ -138,8 +135,8 @@ impl Board {
             "regions": state.regions,
             "history": state.history,
             "events": events,
-            "threshold": state.threshold,
-            "configured_threshold": self.configured,
+            "threshold": state.tally.threshold,
+            "configured_threshold": state.tally.configured_threshold,
             "figures": figures,
         })
     }
@@ -158,20 +155,18 @@ impl Board {
 
     /// Tries a threshold; without one, the configured one is put back. Says whether that is one.
     pub fn try_threshold(&self, threshold: Option<f32>) -> bool {
-        let threshold = threshold.unwrap_or(self.configured);
-        let is_one = threshold.is_finite() && threshold > 0.0;
+        let is_one = threshold.is_none_or(|threshold| threshold.is_finite() && threshold > 0.0);
         is_one && self.tries.send(threshold).is_ok()
     }
 
-    /// The threshold in effect, and the counts of the run, once it goes round.
-    pub fn counts(&self) -> (f32, Option<Tally>) {
-        let state = self.lock();
-        (state.threshold, state.tally.clone())
+    /// The counts of the run, and the threshold in effect.
+    pub fn counts(&self) -> Tally {
+        self.lock().tally.clone()
     }
 
     fn figures(&self) -> BTreeMap<&'static str, String> {
         let (_, age) = self.health();
-        let (_, Some(tally)) = self.counts() else { return BTreeMap::new() };
+        let tally = self.counts();
         let mut figures = BTreeMap::from([
             ("Frames judged", format!("{}, {:.1} a second", tally.frames, tally.frames_per_second())),
             ("Frames dropped", tally.dropped.to_string()),
@@ -199,7 +194,6 @@ impl State {
     ) {
         let score = verdict.relative_score();
         let score = score.is_finite().then_some(score);
-        self.threshold = verdict.threshold;
         if self.index != Some(frame.index) {
             self.index = Some(frame.index);
             self.regions.clear();

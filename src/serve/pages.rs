@@ -75,7 +75,7 @@ fn health(board: &Board) -> Answer {
 
 /// In the text format of Prometheus.
 fn metrics(board: &Board) -> String {
-    let (threshold, tally) = board.counts();
+    let tally = board.counts();
     let (healthy, age) = board.health();
     let mut text = String::new();
     let mut add = |name: &str, kind: &str, help: &str, value: f64| {
@@ -86,27 +86,25 @@ fn metrics(board: &Board) -> String {
         );
     };
     add("healthy", "gauge", "Whether frames come", f64::from(u8::from(healthy)));
-    add("threshold", "gauge", "The threshold in effect; scores above it are unknown", f64::from(threshold));
+    add(
+        "threshold",
+        "gauge",
+        "The threshold in effect; scores above it are unknown",
+        f64::from(tally.threshold),
+    );
     if let Some(age) = age {
         add("last_frame_age_seconds", "gauge", "Seconds since the newest frame", age);
     }
-    if let Some(tally) = tally {
-        let counter = "counter";
-        add("frames_judged_total", counter, "Frames judged", tally.frames as f64);
-        add(
-            "frames_dropped_total",
-            counter,
-            "Frames that came while another was judged",
-            tally.dropped as f64,
-        );
-        add("frames_skipped_total", counter, "Frames that were broken", tally.skipped as f64);
-        add("regions_known_total", counter, "Regions judged known", tally.known_regions() as f64);
-        add("regions_unknown_total", counter, "Regions judged unknown", tally.unknown_regions() as f64);
-        add("events_total", counter, "Times that something unknown came into view", tally.events as f64);
-        add("camera_losses_total", counter, "Times that the camera was lost", tally.losses as f64);
-        if let Some(celsius) = tally.heat.celsius {
-            add("processor_celsius", "gauge", "The processor's temperature", celsius);
-        }
+    let counter = "counter";
+    add("frames_judged_total", counter, "Frames judged", tally.frames as f64);
+    add("frames_dropped_total", counter, "Frames that came while another was judged", tally.dropped as f64);
+    add("frames_skipped_total", counter, "Frames that were broken", tally.skipped as f64);
+    add("regions_known_total", counter, "Regions judged known", tally.known_regions() as f64);
+    add("regions_unknown_total", counter, "Regions judged unknown", tally.unknown_regions() as f64);
+    add("events_total", counter, "Times that something unknown came into view", tally.events as f64);
+    add("camera_losses_total", counter, "Times that the camera was lost", tally.losses as f64);
+    if let Some(celsius) = tally.heat.celsius {
+        add("processor_celsius", "gauge", "The processor's temperature", celsius);
     }
     text
 }

@@ -57,7 +57,7 @@ anchorwatch run --source /dev/video0 --threshold 0.000001 --frame-timeout 20 --g
 program=$!
 echo "CAMERA BEGINS"
 for second in $(seq 240); do
-    grep -q '"phase":"finished"' /tmp/armed/events.jsonl 2>/dev/null && break
+    anchorwatch log /tmp/armed --kind finished --json 2>/dev/null | grep -q . && break
     sleep 1
 done
 echo "CAMERA SEEN"

@@ -73,6 +73,19 @@ until_line() {
     poweroff -f
 }
 
+# What is kept, as lines.
+kept() { anchorwatch log /tmp/events --export jsonl 2>/dev/null; }
+
+# until_kept WHAT COUNT: waits for so many events of a kind.
+until_kept() {
+    for second in $(seq 300); do
+        [ "$(kept | grep -c "\"phase\":\"$1\"")" -ge "$2" ] && return 0
+        sleep 1
+    done
+    echo "FAILED: no $2 events '$1' within 300 s"
+    poweroff -f
+}
+
 # As a board without a battery starts.
 date -s "2001-02-03 04:05" >/dev/null
 camera input_types=0
@@ -87,12 +100,12 @@ anchorwatch run --source /dev/video0 --threshold 0.000001 --frame-timeout 20 \
     --camera-control brightness=100 --events /tmp/events >/tmp/output 2>/tmp/errors &
 program=$!
 until_line "comes into view" /tmp/output
-until_line '"phase":"started"' /tmp/events/events.jsonl
+until_kept started 1
 echo "STARTED"
 
 echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind
 until_line "CAMERA LOST" /tmp/output
-until_line '"phase":"camera-lost"' /tmp/events/events.jsonl
+until_kept camera-lost 1
 echo "LOST"
 kill -0 $program || echo "FAILED: the program has ended"
 
@@ -100,8 +113,8 @@ kill -0 $program || echo "FAILED: the program has ended"
 rmmod vivid
 camera input_types=3 ccs_cap_mode=0
 until_line "camera back" /tmp/output
-until_line '"phase":"camera-back"' /tmp/events/events.jsonl
-while [ "$(grep -c '"phase":"started"' /tmp/events/events.jsonl)" -lt 2 ]; do sleep 1; done
+until_kept camera-back 1
+until_kept started 2
 echo "BACK"
 
 kill -TERM $program
@@ -109,8 +122,9 @@ wait $program
 echo "EXIT $?"
 sed 's/^/output: /' /tmp/output
 sed 's/^/errors: /' /tmp/errors
-sed 's/^/event: /' /tmp/events/events.jsonl
-echo "CROPS $(ls /tmp/events/crops | wc -l)"
+kept | sed 's/^/event: /'
+anchorwatch log /tmp/events verify | sed 's/^/verify: /'
+echo "CROPS $(find /tmp/events/crops -type f | wc -l)"
 echo "DONE"
 poweroff -f
 INIT
@@ -144,6 +158,7 @@ check "and frames of it were judged" "^BACK"
 check "the program ended well" "^EXIT 0"
 check "no clock was set, and that is said" '^event: .*"clock_set":false'
 check "pictures were kept" "^CROPS [1-9]"
+check "what is kept is whole" "^verify: [0-9]+ events, all whole"
 check "it went to the end" "^DONE"
 if grep -q "FAILED\|panicked\|Kernel panic" "$work/console"; then
     echo "vivid: something failed, see above" >&2

@@ -6,10 +6,11 @@
 use crate::live::{ppm, write_script};
 use crate::models;
 use crate::pictures::{GREY, RED};
-use crate::program::{command, events, lines, names, succeed, text};
+use crate::program::{command, succeed, text};
 use crate::videos;
-use anchorwatch::record::Line;
 use anchorwatch::vision::load_picture;
+use anchorwatch_store::{Event as Recorded, Filter, Order, Store, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -89,11 +90,21 @@ fn start(model: &Path, video: &Path, kept: &Path) -> Child {
         .unwrap()
 }
 
-/// The lines that are whole: of a program that was killed, the last one may not be.
-fn whole_lines(kept: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(kept.join("events.jsonl")).unwrap_or_default();
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole.lines().map(str::to_string).collect()
+/// What is recorded, by its number: other programs see it as this one does.
+fn recorded(kept: &Path) -> BTreeMap<i64, Recorded> {
+    let mut recorded = BTreeMap::new();
+    let store = match Store::attach(kept) {
+        // Killed before there was one.
+        Err(StoreError::Missing(_)) => return recorded,
+        other => other.unwrap(),
+    };
+    store
+        .each(&Filter::default(), Order::Oldest, |event| {
+            recorded.insert(event.seq, event);
+            Ok(())
+        })
+        .unwrap();
+    recorded
 }
 
 #[test]
@@ -103,9 +114,8 @@ fn killed_at_any_of_two_hundred_moments_it_loses_nothing_that_was_recorded() {
     let frames: Vec<_> = (0..4000).map(|index| if index % 2 == 0 { GREY } else { RED }).collect();
     let video = videos::y4m(&folder.path().join("flicker.y4m"), &frames);
     let kept = folder.path().join("kept");
-    let mut before: Vec<String> = Vec::new();
+    let mut before = BTreeMap::new();
     let mut random = 1u64;
-    let mut torn = 0;
     for _ in 0..200 {
         let mut program = start(&model, &video, &kept);
         // Within the program's start, or among its first events.
@@ -113,27 +123,24 @@ fn killed_at_any_of_two_hundred_moments_it_loses_nothing_that_was_recorded() {
         std::thread::sleep(Duration::from_micros((random >> 33) % 60_000));
         program.kill().unwrap();
         program.wait().unwrap();
-        let after = whole_lines(&kept);
-        assert!(after.starts_with(&before), "a line is gone, or changed");
-        for line in &after[before.len()..] {
-            let Line::Event(event) = serde_json::from_str(line).unwrap() else { panic!("{line}") };
-            if let Some(crop) = &event.crop {
-                load_picture(&kept.join(crop)).unwrap_or_else(|error| panic!("{crop}: {error}"));
-            }
+        let after = recorded(&kept);
+        for (number, event) in &before {
+            assert_eq!(after.get(number), Some(event), "an event is gone, or changed");
         }
-        let length = std::fs::metadata(kept.join("events.jsonl")).map_or(0, |file| file.len());
-        torn += u64::from(length > after.iter().map(|line| line.len() as u64 + 1).sum());
+        for (_, event) in after.iter().filter(|(number, _)| !before.contains_key(number)) {
+            let crop = event.crop.as_ref().expect("every event has its picture");
+            load_picture(&kept.join(crop)).unwrap_or_else(|error| panic!("{crop}: {error}"));
+        }
         before = after;
     }
-    assert!(before.len() > 200, "only {} lines in all", before.len());
+    assert!(before.len() > 200, "only {} events in all", before.len());
 
-    // The next start puts right what was torn, and goes on.
+    // The next start goes on, clears away what belongs to no event, and all is whole.
     succeed(["run", "--model", text(&model), "--source", text(&video), "--events", text(&kept)]);
-    assert!(lines(&kept).len() > before.len());
-    let ids: Vec<String> = events(&kept).into_iter().map(|event| event.id).collect();
-    let mut pairs = std::collections::BTreeMap::<_, usize>::new();
-    ids.into_iter().for_each(|id| *pairs.entry(id).or_default() += 1);
-    assert!(pairs.values().all(|&count| count <= 2), "an id is used twice");
-    let left: Vec<_> = names(&kept.join("crops")).into_iter().filter(|name| name.ends_with(".tmp")).collect();
-    assert!(left.is_empty(), "{left:?} is left ({torn} torn lines)");
+    let after = recorded(&kept);
+    assert!(after.len() > before.len());
+    let ids: BTreeSet<&str> = after.values().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids.len(), after.len(), "an id is used twice");
+    let checked = succeed(["log", text(&kept), "verify"]);
+    assert!(checked.stdout.contains(&format!("{} events, all whole", after.len())), "{}", checked.stdout);
 }

@@ -18,6 +18,7 @@ mod linking;
 mod live;
 mod models;
 mod page;
+mod page_in_browser;
 mod pictures;
 mod program;
 mod running;

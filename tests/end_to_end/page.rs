@@ -7,13 +7,13 @@ use crate::program::{command, fail, text};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A run before a stream that shows something unknown, with its page; it ends when dropped.
-struct Page {
+pub struct Page {
     program: Child,
-    address: String,
+    pub address: String,
     _folder: tempfile::TempDir,
 }
 
@@ -25,24 +25,32 @@ impl Drop for Page {
 }
 
 impl Page {
-    fn start() -> Self {
+    /// With these arguments more.
+    pub fn start(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let model = models::write(folder.path());
         std::fs::write(folder.path().join("red"), ppm(RED).repeat(3)).unwrap();
         std::fs::write(folder.path().join("grey"), ppm(GREY)).unwrap();
         let path = write_script(folder.path(), "cat red; while cat grey; do sleep 0.02; done\n");
-        let mut program = command()
-            .args(["run", "--model", text(&model), "--source", "rtsp://camera/stream"])
-            .args(["--web", "127.0.0.1:0"])
-            .env("PATH", path)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut run = command();
+        run.args(["run", "--model", text(&model), "--source", "rtsp://camera/stream"]).env("PATH", path);
+        Self::of(run.args(arguments), folder)
+    }
+
+    /// The page of this run, which needs this folder.
+    pub fn of(run: &mut Command, folder: tempfile::TempDir) -> Self {
+        let mut program =
+            run.args(["--web", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
         let line = lines.find_map(|line| line.ok().filter(|line| line.contains("the page is at"))).unwrap();
         let address = line.rsplit("http://").next().unwrap().trim_end_matches('/').to_string();
         Self { program, address, _folder: folder }
+    }
+
+    /// The program is no more.
+    pub fn kill(&mut self) {
+        self.program.kill().unwrap();
+        self.program.wait().unwrap();
     }
 
     /// Status line and headers, and the body.
@@ -86,7 +94,7 @@ impl Page {
 
 #[test]
 fn the_page_shows_what_is_seen_and_a_threshold_can_be_tried() {
-    let page = Page::start();
+    let page = Page::start(&[]);
     let html = String::from_utf8(page.get("/")).unwrap();
     for part in ["/page.js", "/page.css", "viewport"] {
         assert!(html.contains(part), "{part}");
