@@ -95,9 +95,15 @@ anchorwatch cameras >/tmp/cameras
 grep -A 6 YUYV /tmp/cameras | sed 's/^/cameras: /'
 grep ' brightness ' /tmp/cameras | sed 's/^/cameras: /'
 
+# A sensor of the processor's temperature, which QEMU's machine has not.
+mkdir -p /tmp/thermal/thermal_zone0
+echo cpu-thermal >/tmp/thermal/thermal_zone0/type
+echo 40000 >/tmp/thermal/thermal_zone0/temp
+mount --bind /tmp/thermal /sys/class/thermal
+
 # Everything is unknown: this is a test of the camera, not of the model.
 anchorwatch run --source /dev/video0 --threshold 0.000001 --frame-timeout 20 \
-    --camera-control brightness=100 --events /tmp/events >/tmp/output 2>/tmp/errors &
+    --camera-control brightness=100 --max-temperature 75 --events /tmp/events >/tmp/output 2>/tmp/errors &
 program=$!
 until_line "comes into view" /tmp/output
 until_kept started 1
@@ -116,6 +122,13 @@ until_line "camera back" /tmp/output
 until_kept camera-back 1
 until_kept started 2
 echo "BACK"
+
+# It gets hot, and cool again.
+echo 80000 >/tmp/thermal/thermal_zone0/temp
+until_line "judging less" /tmp/errors
+echo 40000 >/tmp/thermal/thermal_zone0/temp
+until_line "judging more" /tmp/errors
+echo "COOLED"
 
 kill -TERM $program
 wait $program
@@ -153,8 +166,9 @@ check "something unknown was seen" "^STARTED"
 check "the loss was noticed" "^LOST"
 check "a loss is an event with its reason" '^event: .*"phase":"camera-lost".*disconnected'
 check "what was in view has ended with the camera, and again at the end" '^event: .*"phase":"finished"' 2
-check "the camera came back with another format" '^event: .*"phase":"camera-back".*"format":"(1280×720|1920×1080) '
+check "the camera came back with another format" '^event: .*"format":"(1280×720|1920×1080) .*"phase":"camera-back"'
 check "and frames of it were judged" "^BACK"
+check "hot, it judged less, and cool again, more" "^COOLED"
 check "the program ended well" "^EXIT 0"
 check "no clock was set, and that is said" '^event: .*"clock_set":false'
 check "pictures were kept" "^CROPS [1-9]"
