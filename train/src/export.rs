@@ -220,7 +220,8 @@ mod tests {
             backbones::cac9([3, 32, 32], 6, Activation::LeakyRelu(0.2), 1.0, 0.3),
             backbones::cac9([1, 28, 28], 10, Activation::Relu, 1.0, 0.3),
             backbones::tiny([3, 32, 32], 10, 1.0),
-            backbones::efficientnet_lite0([3, 64, 64], 20),
+            backbones::efficientnet_lite0([3, 64, 64], 20, 16),
+            backbones::efficientnet_lite0([3, 64, 64], 20, 12),
         ]
     }
 

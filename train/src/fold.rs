@@ -191,12 +191,12 @@ mod tests {
         assert_folding_changes_nothing(&backbones::cac9([1, 28, 28], 6, Activation::Relu, 1.0, 0.3), 2);
         assert_folding_changes_nothing(&backbones::tiny([3, 32, 32], 10, 1.0), 3);
         assert_folding_changes_nothing(&backbones::tiny([3, 64, 64], 10, 1.0), 4);
-        assert_folding_changes_nothing(&backbones::efficientnet_lite0([3, 64, 64], 20), 5);
+        assert_folding_changes_nothing(&backbones::efficientnet_lite0([3, 64, 64], 20, 16), 5);
     }
 
     #[test]
     fn shapes_are_those_of_the_tensors() {
-        let architecture = backbones::efficientnet_lite0([3, 96, 96], 5);
+        let architecture = backbones::efficientnet_lite0([3, 96, 96], 5, 16);
         let network = fold(&architecture, &Variables::initialise(&architecture, 1));
         let input = Tensor::zeros([2, 3, 96, 96], (Kind::Float, Device::Cpu));
         let _ = network.visit(&input, |index, output| {

@@ -51,7 +51,7 @@ mod tests {
             eprintln!("skipped: train/setup-weights.sh was not run");
             return;
         }
-        let architecture = backbones::efficientnet_lite0([3, 128, 128], 4);
+        let architecture = backbones::efficientnet_lite0([3, 128, 128], 4, 16);
         let mut variables = Variables::initialise(&architecture, 1);
         let fresh = variables.get("_conv_stem.weight").copy();
         load_efficientnet_lite0(&mut variables).unwrap();

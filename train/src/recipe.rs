@@ -21,6 +21,9 @@ pub struct Recipe {
     /// The share of its channels that it has.
     #[serde(default = "whole")]
     pub width: f64,
+    /// How many of its blocks it has, if not all.
+    #[serde(default)]
+    pub blocks: Option<u8>,
     /// The share of channels that it drops in training.
     #[serde(default)]
     pub dropout: f64,
@@ -142,6 +145,7 @@ pub mod tests {
         Recipe {
             backbone: "tiny".to_string(),
             width: 1.0,
+            blocks: None,
             dropout: 0.0,
             activation: None,
             input: InputSpec {

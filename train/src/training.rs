@@ -295,7 +295,8 @@ mod tests {
     #[test]
     fn a_training_learns_and_one_interrupted_and_resumed_gives_the_same_bits() {
         // EfficientNet has dropout and a backbone rate, tiny has neither.
-        let architectures = [backbones::tiny([3, 8, 8], 2, 1.0), backbones::efficientnet_lite0([3, 8, 8], 2)];
+        let architectures =
+            [backbones::tiny([3, 8, 8], 2, 1.0), backbones::efficientnet_lite0([3, 8, 8], 2, 16)];
         for architecture in &architectures {
             let (recipe, pictures) =
                 (Recipe { backbone_rate: 0.5, average: 0.9, ..recipe() }, dark_and_light());
