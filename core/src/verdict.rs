@@ -36,6 +36,17 @@ impl Verdict {
         }
     }
 
+    /// The same, compared with another threshold: known is `score ≤ threshold`, and what was not finite
+    /// stays unknown.
+    pub fn against(self, threshold: f32) -> Self {
+        let outcome = match self.outcome {
+            Outcome::Unknown(Reason::NotFinite) => self.outcome,
+            _ if self.score <= threshold => Outcome::Known,
+            _ => Outcome::Unknown(Reason::ScoreAboveThreshold),
+        };
+        Self { outcome, threshold, ..self }
+    }
+
     /// Whether the outcome is unknown, for whatever reason.
     pub fn is_unknown(&self) -> bool {
         matches!(self.outcome, Outcome::Unknown(_))
@@ -107,6 +118,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn another_threshold_gives_what_judging_with_it_gives(
+            distances in prop::collection::vec(0f32..20.0, 1..6),
+            first in 0f32..20.0,
+            second in 0f32..20.0,
+        ) {
+            let changed = judge(&distances, first).unwrap().against(second);
+            prop_assert_eq!(changed, judge(&distances, second).unwrap());
+            let broken = Verdict::not_finite(first).against(f32::INFINITY);
+            prop_assert!(broken.is_unknown());
+        }
+
         #[test]
         fn the_relative_score_is_above_one_exactly_when_unknown(
             threshold in 1e-3f32..1e3, ulps in -3i32..=3, distance in 1e-3f32..1e3

@@ -47,19 +47,23 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     let known = class_folders::known(&args.known, classes)?;
     let files: Vec<&Path> = known.iter().flatten().map(PathBuf::as_path).collect();
     let threads = model::threads(args.threads);
-    let (verdicts, unusable) = judge_pictures(&model, &files, threads)?;
+    let (judgements, unusable) = judge_pictures(&model, &files, threads)?;
     tell_unusable(&unusable)?;
 
-    let mut verdicts = verdicts.into_iter();
+    let old = file.metadata.threshold.value;
+    let mut judgements = judgements.into_iter();
     let (mut scores, mut statistics) = (Vec::new(), Vec::new());
     for (class, files) in known.iter().enumerate() {
-        let judged: Vec<_> = verdicts.by_ref().take(files.len()).flatten().collect();
+        let judged = judgements.by_ref().take(files.len()).flatten();
+        let judged: Vec<_> = judged.map(|judgement| judgement.verdict).collect();
         let right = judged.iter().filter(|verdict| verdict.class == Some(class)).count();
         let of_class: Vec<f32> = judged.iter().map(|verdict| verdict.score).collect();
+        // On the scale of θ, where a class has a threshold of its own: that keeps its share of it.
+        let on_one_scale = judged.iter().map(|verdict| verdict.relative_score() * old);
+        scores.extend(on_one_scale);
         if !of_class.is_empty() {
             statistics.push(ClassScores::new(&classes[class], &of_class, right));
         }
-        scores.extend(of_class);
     }
     let needed = pictures_needed(args.tpr);
     if scores.len() < needed {
@@ -77,7 +81,8 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     }
     let accepted = scores.iter().filter(|score| **score <= value).count();
     let promise = threshold.promise();
-    let old = std::mem::replace(&mut file.metadata.threshold, threshold).value;
+    file.metadata.class_thresholds.iter_mut().for_each(|own| *own *= value / old);
+    file.metadata.threshold = threshold;
     // Classes without pictures keep what they had.
     file.metadata.known_scores.retain(|old| statistics.iter().all(|new| new.class != old.class));
     file.metadata.known_scores.extend(statistics);

@@ -88,15 +88,16 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let files = known.iter().chain(unknown.values()).flatten();
     let files: Vec<&Path> = files.map(PathBuf::as_path).collect();
     let threads = model::threads(args.threads);
-    let (verdicts, unusable) = judge_pictures(&model, &files, threads)?;
+    let (judgements, unusable) = judge_pictures(&model, &files, threads)?;
 
-    let mut verdicts = verdicts.into_iter();
+    // Score ÷ threshold: a class may have a threshold of its own.
+    let mut verdicts = judgements.into_iter().map(|judgement| judgement.map(|judgement| judgement.verdict));
     let threshold = model.metadata().threshold.value;
     let (mut known_pictures, mut per_class) = (Vec::new(), Vec::new());
     for (class, files) in known.iter().enumerate() {
         let judged = verdicts.by_ref().take(files.len()).flatten();
         let judged: Vec<_> = judged
-            .map(|verdict| KnownPicture { class, predicted: verdict.class, score: verdict.score })
+            .map(|verdict| KnownPicture { class, predicted: verdict.class, score: verdict.relative_score() })
             .collect();
         let scores: Vec<f32> = judged.iter().map(|picture| picture.score).collect();
         per_class.push(ClassFigures {
@@ -106,20 +107,20 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
                 judged.iter().filter(|picture| picture.predicted == Some(class)).count(),
                 judged.len(),
             ),
-            tpr: share(accepted(&scores, threshold), judged.len()),
-            median_relative_score: median(&scores).map(|score| score / threshold),
+            tpr: share(accepted(&scores), judged.len()),
+            median_relative_score: median(&scores),
         });
         known_pictures.extend(judged);
     }
     let (mut unknown_scores, mut per_folder) = (Vec::new(), Vec::new());
     for (folder, files) in &unknown {
         let scores: Vec<f32> =
-            verdicts.by_ref().take(files.len()).flatten().map(|verdict| verdict.score).collect();
+            verdicts.by_ref().take(files.len()).flatten().map(|verdict| verdict.relative_score()).collect();
         per_folder.push(UnknownFigures {
             folder: folder.clone(),
             pictures: scores.len(),
-            fpr: share(accepted(&scores, threshold), scores.len()),
-            median_relative_score: median(&scores).map(|score| score / threshold),
+            fpr: share(accepted(&scores), scores.len()),
+            median_relative_score: median(&scores),
         });
         unknown_scores.extend(scores);
     }
@@ -136,7 +137,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let evaluation = Evaluation {
         model: model.id().to_string(),
         threshold,
-        figures: Figures::new(&known_pictures, &unknown_scores, threshold),
+        figures: Figures::new(&known_pictures, &unknown_scores, 1.0),
         classes: per_class,
         unknown: per_folder,
         unusable,
@@ -167,8 +168,8 @@ fn check_apart(known: &Path, unknown: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn accepted(scores: &[f32], threshold: f32) -> usize {
-    scores.iter().filter(|score| **score <= threshold).count()
+fn accepted(relative_scores: &[f32]) -> usize {
+    relative_scores.iter().filter(|score| **score <= 1.0).count()
 }
 
 fn share(count: usize, of: usize) -> Option<f64> {

@@ -63,7 +63,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 
 fn text(model: &Model, place: &str) -> String {
     // Writing to a String cannot fail: the results are left alone.
-    let Metadata { name, classes, input, threshold, known_scores, training, golden, .. } = model.metadata();
+    let Metadata {
+        name, classes, input, threshold, class_thresholds, known_scores, training, golden, ..
+    } = model.metadata();
     let mut text = format!("{name}: {place} ({})\n", model.id());
     let colour = match input.colour {
         Colour::Rgb => "RGB",
@@ -85,6 +87,15 @@ fn text(model: &Model, place: &str) -> String {
         threshold.source,
         threshold.measured_tpr * 100.0
     );
+    if !class_thresholds.is_empty() {
+        let own: Vec<String> = classes
+            .iter()
+            .zip(class_thresholds)
+            .filter(|(_, own)| **own != threshold.value)
+            .map(|(class, own)| format!("{class} {own:.4}"))
+            .collect();
+        let _ = write!(text, "\n  of classes  {}", own.join(", "));
+    }
     if let Some(promised) = threshold.promise() {
         let _ = write!(text, "\n  promise     {}", promise(&promised));
     }
@@ -121,8 +132,10 @@ fn text(model: &Model, place: &str) -> String {
         for class in known_scores {
             let accuracy = format!("{:.1} %", class.accuracy * 100.0);
             let _ = write!(text, "\n  {:<width$} {:>8} {accuracy:>9}", class.class, class.pictures);
+            let at = classes.iter().position(|name| *name == class.class);
+            let own = at.map_or(threshold.value, |at| model.metadata().threshold_of(at));
             for quantile in class.quantiles {
-                let _ = write!(text, " {:>7.3}", quantile / threshold.value);
+                let _ = write!(text, " {:>7.3}", quantile / own);
             }
         }
     }

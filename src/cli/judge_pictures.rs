@@ -1,9 +1,8 @@
 //! Judges many picture files, in several threads, behind a progress bar.
 
 use super::terminal::{print_message, progress_bar};
-use crate::network::{Judge, Model};
+use crate::network::{Judge, Judgement, Model};
 use crate::vision::{Region, load_picture};
-use anchorwatch_core::Verdict;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,28 +16,28 @@ pub struct Unusable {
     pub why: String,
 }
 
-/// Judges each picture as a whole, as in training. The verdicts are in the order of the pictures,
+/// Judges each picture as a whole, as in training. What is said of them is in the order of the pictures,
 /// `None` for those that cannot be used.
 pub fn judge_pictures(
     model: &Model,
     pictures: &[&Path],
     threads: usize,
-) -> anyhow::Result<(Vec<Option<Verdict>>, Vec<Unusable>)> {
+) -> anyhow::Result<(Vec<Option<Judgement>>, Vec<Unusable>)> {
     let bar = progress_bar(pictures.len() as u64, "judging");
     // The pictures are divided over the threads, not the work on each.
     let model = &model.clone().with_threads(1);
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let unusable = Mutex::new(Vec::new());
-    let work = || -> anyhow::Result<Vec<(usize, Verdict)>> {
+    let work = || -> anyhow::Result<Vec<(usize, Judgement)>> {
         let mut judge = Judge::new(model)?;
-        let mut verdicts = Vec::new();
+        let mut judgements = Vec::new();
         while !failed.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(path) = pictures.get(at) else { break };
             match load_picture(path) {
                 Ok(picture) => {
                     let (width, height) = picture.dimensions();
-                    verdicts.push((at, judge.judge(&picture, Region::whole(width, height))?.verdict));
+                    judgements.push((at, judge.judge(&picture, Region::whole(width, height))?.into()));
                 }
                 Err(why) => {
                     let mut unusable = unusable.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -47,7 +46,7 @@ pub fn judge_pictures(
             }
             bar.inc(1);
         }
-        Ok(verdicts)
+        Ok(judgements)
     };
     let results: Vec<anyhow::Result<_>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads.clamp(1, pictures.len().max(1)))
@@ -63,15 +62,15 @@ pub fn judge_pictures(
         joined.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
     bar.finish_and_clear();
-    let mut verdicts = vec![None; pictures.len()];
+    let mut judgements = vec![None; pictures.len()];
     for result in results {
-        for (at, verdict) in result? {
-            verdicts[at] = Some(verdict);
+        for (at, judgement) in result? {
+            judgements[at] = Some(judgement);
         }
     }
     let mut unusable = unusable.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     unusable.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok((verdicts, unusable))
+    Ok((judgements, unusable))
 }
 
 /// Names the pictures that could not be used, on standard error.

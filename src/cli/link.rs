@@ -199,6 +199,9 @@ fn record(link: &mut Link, journal: &mut Journal, as_json: bool) -> anyhow::Resu
 fn upload(link: &mut Link, path: Option<&Path>, threshold: Option<f32>, as_json: bool) -> anyhow::Result<()> {
     let model = model::load(path)?;
     let metadata = model.metadata();
+    if threshold.is_none() && !metadata.class_thresholds.is_empty() {
+        log::warn!("the companion has one threshold for all classes: those of single classes are not heeded");
+    }
     let threshold = threshold.unwrap_or(metadata.threshold.value);
     let header =
         link.upload(&metadata.flat_centres(), metadata.logits(), threshold, digest(model.id()), |at, of| {

@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod enroll;
 mod eval;
 mod exit;
 mod firmware;
@@ -65,6 +66,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
     Calibrate(calibrate::CalibrateArgs),
+    Enroll(enroll::EnrollArgs),
     Link(link::LinkArgs),
     Firmware(firmware::FirmwareArgs),
     Doctor(doctor::DoctorArgs),
@@ -114,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Enroll(args) => enroll::run(&args),
         Command::Link(args) => link::run(&args),
         Command::Firmware(args) => firmware::run(&args),
         Command::Doctor(args) => doctor::run(args, own, file),

@@ -4,9 +4,11 @@
 //! Direction, everywhere: a larger score means *more unknown*.
 
 mod calibrated;
+mod enrolment;
 mod figures;
 mod metrics;
 
 pub use calibrated::Promise;
+pub use enrolment::{Enrolment, EnrolmentError};
 pub use figures::{Figures, KnownPicture};
 pub use metrics::{auroc, fpr_at_tpr, oscr, threshold_for_tpr};

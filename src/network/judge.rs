@@ -1,6 +1,7 @@
 //! The whole way from a region of a picture to a verdict, as one object a thread: prepare, run,
 //! score. What frames are judged, and what happens then, is decided elsewhere.
 
+use super::metadata::Metadata;
 use super::{Model, ModelError, Session};
 use crate::vision::{PictureError, Preparer, Region};
 use anchorwatch_core::{Centres, CentresError, ScoreError, Scorer, Verdict};
@@ -50,8 +51,7 @@ pub struct Timings {
 pub struct Judge {
     preparer: Preparer,
     session: Session,
-    centres: Vec<f32>,
-    threshold: f32,
+    scoring: Scoring,
     distances: Vec<f32>,
     timings: Timings,
 }
@@ -66,21 +66,20 @@ impl Judge {
         Ok(Self {
             preparer: Preparer::new(&metadata.input),
             session: model.session()?,
-            centres: metadata.flat_centres(),
-            threshold: metadata.threshold.value,
+            scoring: Scoring::new(metadata),
             distances: vec![0.0; metadata.classes.len()],
             timings: Timings::default(),
         })
     }
 
-    /// Judges with another threshold from now on.
+    /// Judges with another threshold from now on. Those of single classes keep their share of it.
     pub fn set_threshold(&mut self, threshold: f32) {
-        self.threshold = threshold;
+        self.scoring.threshold = threshold;
     }
 
     /// The threshold in use.
     pub fn threshold(&self) -> f32 {
-        self.threshold
+        self.scoring.threshold
     }
 
     /// Judges one region of a picture.
@@ -94,8 +93,7 @@ impl Judge {
         let prepared = Instant::now();
         let logits = self.session.logits(pixels)?;
         let run = Instant::now();
-        let scorer = Scorer::new(Centres::new(&self.centres, logits.len())?);
-        let verdict = scorer.score(logits, self.threshold, &mut self.distances)?;
+        let verdict = self.scoring.verdict(logits, &mut self.distances)?;
         self.timings = Timings { prepare: prepared - started, network: run - prepared, score: run.elapsed() };
         Ok(Judged { verdict, distances: &self.distances, logits })
     }
@@ -103,6 +101,37 @@ impl Judge {
     /// How long the last judgement took.
     pub fn timings(&self) -> Timings {
         self.timings
+    }
+}
+
+/// From logits to a verdict, as a model's block says: its centres and thresholds.
+#[derive(Clone, Debug)]
+pub struct Scoring {
+    centres: Vec<f32>,
+    /// θ.
+    threshold: f32,
+    /// The share of θ that each class's own threshold is; empty where all are θ.
+    class_shares: Vec<f32>,
+}
+
+impl Scoring {
+    /// That of a block.
+    pub fn new(metadata: &Metadata) -> Self {
+        let threshold = metadata.threshold.value;
+        let share = |own: &f32| if threshold > 0.0 { own / threshold } else { 1.0 };
+        let class_shares = metadata.class_thresholds.iter().map(share).collect();
+        Self { centres: metadata.flat_centres(), threshold, class_shares }
+    }
+
+    /// The verdict on N logits; the M distances are written into `distances`.
+    ///
+    /// # Errors
+    /// If there are more or fewer logits or distances, or the threshold is NaN.
+    pub fn verdict(&self, logits: &[f32], distances: &mut [f32]) -> Result<Verdict, JudgeError> {
+        let scorer = Scorer::new(Centres::new(&self.centres, logits.len())?);
+        let verdict = scorer.score(logits, self.threshold, distances)?;
+        let share = verdict.class.and_then(|class| self.class_shares.get(class));
+        Ok(share.map_or(verdict, |share| verdict.against(self.threshold * share)))
     }
 }
 
@@ -238,6 +267,29 @@ mod tests {
         assert!(!judged.verdict.is_unknown());
         assert_eq!(judged.verdict.threshold, 1e3);
         assert!(judge.judge(&picture, Region::whole(9, 8)).is_err());
+    }
+
+    #[test]
+    fn a_class_may_have_a_threshold_of_its_own() {
+        let mut file = colours();
+        file.metadata.version = crate::network::metadata::WITH_CLASS_THRESHOLDS;
+        let whole = file.metadata.threshold.value;
+        file.metadata.class_thresholds = vec![whole, whole * 4.0];
+        let mut judge = Judge::new(&Model::from_file(&file).unwrap()).unwrap();
+        let mut judged = |colour: [u8; 3]| {
+            judge.judge(&RgbImage::from_pixel(8, 8, Rgb(colour)), Region::whole(8, 8)).unwrap().verdict
+        };
+        // As far from red as the other from green: the mean of the two, and a little more of one.
+        let (reddish, greenish) = (judged([160, 140, 0]), judged([140, 160, 0]));
+        assert_eq!((reddish.class, greenish.class), (Some(0), Some(1)));
+        assert!((reddish.score - greenish.score).abs() < 1e-4, "{reddish:?} {greenish:?}");
+        assert!(reddish.score > whole && greenish.score < whole * 4.0, "{reddish:?}");
+        assert_eq!((reddish.is_unknown(), greenish.is_unknown()), (true, false));
+        assert_eq!(greenish.threshold, whole * 4.0);
+        judge.set_threshold(whole / 100.0);
+        let green = RgbImage::from_pixel(8, 8, Rgb([140, 160, 0]));
+        let strict = judge.judge(&green, Region::whole(8, 8)).unwrap().verdict;
+        assert!(strict.is_unknown() && (strict.threshold - whole / 25.0).abs() < 1e-6);
     }
 
     #[test]

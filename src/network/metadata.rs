@@ -11,13 +11,19 @@ use std::collections::BTreeSet;
 /// The key of the block in the ONNX `metadata_props`.
 pub const METADATA_KEY: &str = "anchorwatch";
 
-/// The newest version of the block that this program reads and the one it writes.
+/// The version of a block that needs nothing newer: every program reads it.
 pub const METADATA_VERSION: u32 = 1;
+
+/// The version of a block with thresholds of single classes, which a program of version 1 would not heed.
+pub const WITH_CLASS_THRESHOLDS: u32 = 2;
+
+/// The newest version of the block that this program reads.
+const NEWEST_VERSION: u32 = WITH_CLASS_THRESHOLDS;
 
 /// Everything a deployed model carries beside its network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Version of this block, [`METADATA_VERSION`] when written by this program.
+    /// Version of this block: the oldest that has all that is in it.
     pub version: u32,
     /// The name of the model, for people.
     pub name: String,
@@ -30,6 +36,10 @@ pub struct Metadata {
     pub input: InputSpec,
     /// The rejection threshold θ: *unknown* when the smallest γ is above it.
     pub threshold: Threshold,
+    /// The thresholds of the M classes, where they are not all θ (an enrolled class has its own);
+    /// otherwise empty. The class is argmin γ; its threshold is what γ is compared with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_thresholds: Vec<f32>,
     /// Statistics of the rejection score of known pictures held out from training, one a class.
     pub known_scores: Vec<ClassScores>,
     /// Where the model comes from.
@@ -54,8 +64,8 @@ impl Metadata {
         }
         let malformed = |error: serde_json::Error| ModelError::Metadata(error.to_string());
         let Version { version } = serde_json::from_str(text).map_err(malformed)?;
-        if version > METADATA_VERSION {
-            return Err(ModelError::NewerVersion { found: version, supported: METADATA_VERSION });
+        if version > NEWEST_VERSION {
+            return Err(ModelError::NewerVersion { found: version, supported: NEWEST_VERSION });
         }
         let metadata: Self = serde_json::from_str(text).map_err(malformed)?;
         metadata.check()?;
@@ -70,6 +80,11 @@ impl Metadata {
     /// The M×N centres, row after row, as the scorer takes them.
     pub fn flat_centres(&self) -> Vec<f32> {
         self.centres.concat()
+    }
+
+    /// The threshold of a class: its own, or θ.
+    pub fn threshold_of(&self, class: usize) -> f32 {
+        self.class_thresholds.get(class).copied().unwrap_or(self.threshold.value)
     }
 
     /// Says what contradicts itself, if anything.
@@ -95,6 +110,17 @@ impl Metadata {
         }
         if !(self.threshold.value.is_finite() && self.threshold.value >= 0.0) {
             return wrong(format!("the threshold is {}: calibrate the model again", self.threshold.value));
+        }
+        let own = &self.class_thresholds;
+        if !own.is_empty() && (own.len() != classes || self.version < WITH_CLASS_THRESHOLDS) {
+            return wrong(format!(
+                "it has {} thresholds of single classes in version {}",
+                own.len(),
+                self.version
+            ));
+        }
+        if let Some(value) = own.iter().find(|value| !(value.is_finite() && **value >= 0.0)) {
+            return wrong(format!("the threshold of a class is {value}: enroll or calibrate it again"));
         }
         self.input.check()?;
         let lengths = |golden: &Golden| golden.logits.len() == logits && golden.logits_f32.len() == logits;
@@ -279,6 +305,7 @@ pub(crate) mod tests {
                 pictures: 100,
                 source: "made up".into(),
             },
+            class_thresholds: Vec::new(),
             known_scores: Vec::new(),
             training: Provenance::default(),
             golden: Vec::new(),
@@ -307,6 +334,13 @@ pub(crate) mod tests {
         assert!(with(|m| m.centres[1][0] = f32::NAN).contains("not finite"));
         assert!(with(|m| m.classes[1] = "red".into()).contains("twice"));
         assert!(with(|m| m.threshold.value = f32::NAN).contains("calibrate"));
+        assert!(with(|m| m.class_thresholds = vec![1.0; 2]).contains("in version 1"));
+        let own =
+            |thresholds: &[f32]| Metadata { version: 2, class_thresholds: thresholds.to_vec(), ..example() };
+        assert!(reason(&own(&[1.0])).contains("1 thresholds"));
+        assert!(reason(&own(&[1.0, f32::NAN])).contains("NaN"));
+        assert_eq!([0, 1].map(|class| own(&[0.5, 3.0]).threshold_of(class)), [0.5, 3.0]);
+        assert_eq!(example().threshold_of(1), 1.5);
         assert!(with(|m| m.input.width = 0).contains("0×2"));
         assert!(with(|m| m.input.std[1] = 0.0).contains("deviation"));
         assert!(with(|m| m.input.mean.truncate(1)).contains("3 channels"));
@@ -325,9 +359,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_newer_version_is_told_apart_from_a_broken_block() {
-        let newer = r#"{"version": 2, "centres": "in another form"}"#;
+        let newer = r#"{"version": 3, "centres": "in another form"}"#;
         let error = Metadata::from_json(newer).unwrap_err();
-        assert!(matches!(error, ModelError::NewerVersion { found: 2, supported: 1 }));
+        assert!(matches!(error, ModelError::NewerVersion { found: 3, supported: 2 }));
         for broken in ["", "{}", "[1]", r#"{"version": "one"}"#, r#"{"version": 1, "name": "x"}"#] {
             assert!(matches!(Metadata::from_json(broken), Err(ModelError::Metadata(_))), "{broken}");
         }

@@ -16,7 +16,7 @@ mod model_file;
 
 pub use error::ModelError;
 pub use golden::GoldenResult;
-pub use judge::{Crew, Judge, JudgeError, Judged, Judgement, Timings};
+pub use judge::{Crew, Judge, JudgeError, Judged, Judgement, Scoring, Timings};
 pub use layers::LayerReport;
 pub use metadata::Metadata;
 pub use model::{Model, Session};

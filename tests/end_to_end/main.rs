@@ -12,6 +12,7 @@ mod configuration;
 mod demo;
 mod ending;
 mod endurance;
+mod enrolling;
 mod evaluating;
 mod inspecting;
 mod linking;

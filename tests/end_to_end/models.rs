@@ -59,6 +59,7 @@ pub fn colours() -> ModelFile {
             pictures: 25,
             source: "chosen by hand".into(),
         },
+        class_thresholds: Vec::new(),
         known_scores: Vec::new(),
         training: Provenance { precision: "f32".into(), ..Default::default() },
         golden: [[255, 0, 0], [255, 200, 0], [128, 128, 128]].map(golden).to_vec(),

@@ -308,7 +308,7 @@ mod tests {
             convolutions + normalisation + 256 * 10 + 10
         );
         // 4 652 008 parameters with the 1000-class head, as published for EfficientNet-Lite0.
-        let lite0 = efficientnet_lite0([3, 224, 224], 1000);
+        let lite0 = efficientnet_lite0([3, 224, 224], 1000, 16);
         assert_eq!(Variables::initialise(&lite0, 1).parameters(), 4_652_008);
     }
 

@@ -122,6 +122,7 @@ impl Deployment<'_> {
             centres: calibration::anchors(self.classes.len()),
             input: self.input.clone(),
             threshold: calibration::threshold(&[], self.tpr, ""),
+            class_thresholds: Vec::new(),
             known_scores: Vec::new(),
             training: Provenance { precision: precision.to_string(), ..self.provenance.clone() },
             golden: Vec::new(),
