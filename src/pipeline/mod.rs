@@ -13,11 +13,12 @@ pub use recorder_thread::{NewEvent, Recorded, Recorder};
 pub use tally::Tally;
 
 use crate::board::PaceRule;
-use crate::capture::{CaptureError, Frame, Skipped};
+use crate::capture::{CaptureError, Frame, Moment, Skipped};
 use crate::network::{Crew, JudgeError, Judgement, Metadata};
 use crate::record::{Label, Phase};
 use crate::vision::{Region, RegionError, RegionFinder, RegionRule};
 use crate::watch::background::{self, Background, BackgroundRule};
+use crate::watch::drift::DriftWatch;
 use crate::watch::schedule::Schedule;
 use crate::watch::{Change, Sight, Sighting, SightingWatch};
 use anchorwatch_core::{RegionsFull, Verdict, WatchConfig, WatchConfigError};
@@ -142,6 +143,7 @@ pub struct Run<'a> {
     changes: Option<Receiver<Changes>>,
     wants: Option<Wants>,
     thresholds: Option<Receiver<Option<f32>>>,
+    drift: Option<DriftWatch>,
     pacer: Pacer,
     recorder: &'a Recorder,
     watch: Option<SightingWatch>,
@@ -180,6 +182,7 @@ impl<'a> Run<'a> {
             changes: None,
             wants: None,
             thresholds: None,
+            drift: DriftWatch::new(metadata),
             pacer: Pacer::new(rules.pace),
             recorder,
             watch,
@@ -314,6 +317,7 @@ impl<'a> Run<'a> {
             _ => false,
         };
         self.tally.judged(verdict, is_background);
+        self.compare_with_calibration(verdict, frame.captured);
         let by_itself = self.watch.is_none();
         show(
             Happening::Judged { frame, region, verdict, background: is_background, single: by_itself },
@@ -365,6 +369,20 @@ impl<'a> Run<'a> {
             self.recorder.event(NewEvent::finished(sighting, &self.source));
         }
         Ok(show(Happening::Finished(sighting), &self.tally)?)
+    }
+
+    /// Tells when the scores of known things move away from those of calibration, and when they are back.
+    fn compare_with_calibration(&mut self, verdict: &Verdict, at: Moment) {
+        let Some(drift) = self.drift.as_mut().and_then(|drift| drift.add(verdict, at)) else { return };
+        let had_moved = self.tally.drift.is_some_and(|before| before.moved);
+        match (had_moved, drift.moved) {
+            (false, true) => log::warn!(
+                "the scores of known things are {drift}: has the camera or the light changed? 'anchorwatch calibrate' fits the threshold to new pictures"
+            ),
+            (true, false) => log::info!("the scores of known things are {drift} again"),
+            _ => {}
+        }
+        self.tally.drift = Some(drift);
     }
 
     fn skip(&mut self, skipped: &Skipped, show: &mut Show<'_>) -> Result<(), RunError> {

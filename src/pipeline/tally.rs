@@ -2,6 +2,7 @@
 
 use crate::board::Heat;
 use crate::capture::{Moment, Skipped};
+use crate::watch::drift::Drift;
 use anchorwatch_core::Verdict;
 use std::time::Instant;
 
@@ -42,6 +43,8 @@ pub struct Tally {
     pub threshold: f32,
     /// The threshold of the configuration or the model: another one may be tried.
     pub configured_threshold: f32,
+    /// How the scores of known things compare with calibration, once there are enough.
+    pub drift: Option<Drift>,
     /// How often the board was found to be slowed down: too hot, or too little voltage.
     pub slowed: u64,
 }
@@ -65,6 +68,7 @@ impl Tally {
             events: 0,
             heat: Heat::default(),
             pace: 1.0,
+            drift: None,
             threshold,
             configured_threshold: threshold,
             slowed: 0,

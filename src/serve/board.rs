@@ -176,6 +176,9 @@ impl Board {
             ("Camera lost", format!("{} times", tally.losses)),
             ("Last frame", age.map_or("none yet".to_string(), |age| format!("{age:.1} s ago"))),
         ]);
+        if let Some(drift) = tally.drift {
+            figures.insert("Scores of known things", drift.to_string());
+        }
         if let Some(celsius) = tally.heat.celsius {
             figures.insert("Processor", format!("{celsius:.0} °C"));
         }

@@ -103,6 +103,14 @@ fn metrics(board: &Board) -> String {
     add("regions_unknown_total", counter, "Regions judged unknown", tally.unknown_regions() as f64);
     add("events_total", counter, "Times that something unknown came into view", tally.events as f64);
     add("camera_losses_total", counter, "Times that the camera was lost", tally.losses as f64);
+    if let Some(drift) = tally.drift {
+        add(
+            "known_scores_psi",
+            "gauge",
+            "How far scores of known things moved since calibration: above 0.25 is far",
+            drift.psi,
+        );
+    }
     if let Some(celsius) = tally.heat.celsius {
         add("processor_celsius", "gauge", "The processor's temperature", celsius);
     }

@@ -4,6 +4,7 @@
 //! no news: the [`background`], and what was there a moment ago. [`schedule`] says when it is watched.
 
 pub mod background;
+pub mod drift;
 pub mod schedule;
 
 use crate::capture::Moment;
