@@ -8,8 +8,9 @@ set -eu
 # libclang: v4l's binding generator reads the kernel's video headers with it.
 packages="gcc libc6-dev libclang-dev"
 if [ "${1:-}" = tests ]; then
-    # Python with pip fetches libtorch for the trainer, and onnxruntime to compare with.
-    packages="$packages g++ python3 python3-pip python3-venv"
+    # Python with pip fetches libtorch for the trainer, and onnxruntime to compare with. gpsd
+    # tells the tests of position/ where they are.
+    packages="$packages g++ gpsd python3 python3-pip python3-venv"
 fi
 
 missing=
