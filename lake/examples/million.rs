@@ -26,7 +26,8 @@ fn main() -> Result<(), Failure> {
 
     let begin = Instant::now();
     let mut fleet = Fleet::new(events);
-    let mut writer = LakeWriter::open(&lake, LakeSettings::default())?;
+    // Files as small as those of a fleet that sends little in five minutes.
+    let mut writer = LakeWriter::open(&lake, LakeSettings { rows: 10_000, ..LakeSettings::default() })?;
     for (number, entry) in fleet.by_ref().enumerate() {
         writer.add(entry)?;
         if number % 1000 == 999 {
@@ -44,7 +45,11 @@ fn main() -> Result<(), Failure> {
         }
         told(what, begin, &lake)?;
     }
-    count(&lake, &fleet.truth)
+    count(&lake, &fleet.truth)?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    println!("memory at most: {}", peak.trim());
+    Ok(())
 }
 
 fn told(what: &str, begin: Instant, lake: &Path) -> Result<(), Failure> {

@@ -44,22 +44,29 @@ pub(crate) struct Sealed {
 impl Journal {
     /// Begins one.
     pub(crate) fn begin(lake: &Path, schema: &Schema) -> Result<Self, LakeError> {
-        let writing = lake.join(WRITING);
-        let path = writing.join(format!("{}.{ENDING}", Uuid::now_v7()));
+        let path = lake.join(WRITING).join(format!("{}.{ENDING}", Uuid::now_v7()));
         let new = path.with_extension(NEW);
-        let file = File::create(&new).map_err(LakeError::file(&new))?;
-        lock::take(&file, &new)?;
+        let begun = Self::begin_as(&new, &path, schema);
+        if begun.is_err() {
+            let _ = std::fs::remove_file(&new); // a full disk gets its space back
+        }
+        begun
+    }
+
+    /// Others may find it under its name when it has its columns and is locked.
+    fn begin_as(new: &Path, path: &Path, schema: &Schema) -> Result<Self, LakeError> {
+        let file = File::create(new).map_err(LakeError::file(new))?;
+        lock::take(&file, new)?;
         let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5);
         let stream = options
             .and_then(|options| StreamWriter::try_new_with_options(Vec::new(), schema, options))
-            .map_err(LakeError::arrow(&path))?;
-        let sealed = Sealed { path: path.clone(), file };
+            .map_err(LakeError::arrow(path))?;
+        let sealed = Sealed { path: path.to_path_buf(), file };
         let mut journal = Self { sealed, stream, rows: 0, bytes: 0, begun: Instant::now() };
         journal.write_frame()?;
         journal.sync()?;
-        // Under this name others may find it, and it is locked and has its columns.
-        std::fs::rename(&new, &path).map_err(LakeError::file(&new))?;
-        sync_folder(&writing)?;
+        std::fs::rename(new, path).map_err(LakeError::file(new))?;
+        path.parent().map_or(Ok(()), sync_folder)?;
         Ok(journal)
     }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 const SCRIPT: &str = "
 import duckdb, json, sys
 connection = duckdb.connect()
+connection.execute('SET enable_progress_bar = false')
 for statement in sys.argv[1:-1]:
     connection.execute(statement)
 print(json.dumps(connection.execute(sys.argv[-1]).fetchall(), default=str))

@@ -3,6 +3,69 @@
 use crate::fleet::Fleet;
 use crate::read::{ids, unfinished};
 use anchorwatch_lake::{LakeError, LakeSettings, LakeWriter};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+/// A small disk of its own (a tmpfs, which only root may mount).
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// `None` where it may not be mounted.
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "anchorwatch-test"])
+            .arg(folder.path())
+            .output();
+        if mounted.is_ok_and(|mounted| mounted.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("skipped: only root may mount the small disk that this test fills");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_was_taken() {
+    let Some(disk) = Disk::mount("4m") else { return };
+    let filler = disk.path().join("filler");
+    std::fs::write(&filler, vec![7; 2 << 20]).unwrap();
+    let lake = disk.path().join("lake");
+    let settings = LakeSettings { rows: 2000, ..LakeSettings::default() };
+    let mut writer = LakeWriter::open(&lake, settings).unwrap();
+    let mut fleet = Fleet::new(100_000);
+    let mut taken = BTreeSet::new();
+    let error = loop {
+        for entry in fleet.by_ref().take(300) {
+            taken.insert(entry.event.id.clone());
+            writer.add(entry).unwrap();
+        }
+        if let Err(error) = writer.flush() {
+            break error.to_string();
+        }
+        assert!(taken.len() < 50_000, "the disk never fills");
+    };
+    assert!(error.contains("No space left"), "{error}");
+    assert!(writer.flush().is_err());
+    std::fs::remove_file(&filler).unwrap();
+    writer.flush().unwrap();
+    writer.close().unwrap();
+    // What was being written when the disk was full may be there twice.
+    let there: BTreeSet<String> = ids(&lake).into_iter().collect();
+    assert_eq!(there, taken);
+    assert!(unfinished(&lake).is_empty());
+}
 
 #[test]
 fn files_that_cannot_be_made_are_made_later() {
