@@ -264,7 +264,7 @@ mod tests {
         let lake = tempfile::tempdir().unwrap();
         let (sealed, _) = journal(lake.path());
         let path = sealed.path.clone();
-        assert_eq!(all(lake.path()).unwrap(), [path.clone()]);
+        assert_eq!(all(lake.path()).unwrap(), std::slice::from_ref(&path));
         assert!(Sealed::take_over(&path).unwrap().is_none());
         drop(sealed);
         let taken = Sealed::take_over(&path).unwrap().unwrap();

@@ -25,7 +25,7 @@ fn unknowns_are_counted_by_unit_and_day_though_events_come_twice() {
     let mut writer = LakeWriter::open(lake, settings).unwrap();
     let mut fleet = Fleet::new(EVENTS);
     let mut copies = 0;
-    while let Some(entry) = fleet.next() {
+    for entry in fleet.by_ref() {
         // At least once: every eleventh comes again.
         if entry.event.facts.frame % 11 == 0 {
             writer.add(entry.clone()).unwrap();
