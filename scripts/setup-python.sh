@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Sets up the Python packages that some tests and benchmarks compare with (onnxruntime and onnx),
-# once, in the cache folder, and prints the path of the interpreter:
+# Sets up the Python packages that some tests and benchmarks compare with (onnxruntime and onnx)
+# or read with (duckdb), once, in the cache folder, and prints the path of the interpreter:
 #
 #   export PEERS_PYTHON="$(scripts/setup-python.sh)"
 #
 # Without them these tests are skipped, and say so. Arguments name further packages (openvino …).
 set -euo pipefail
 venv="${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/python"
-packages=(numpy onnx onnxruntime "$@")
+packages=(duckdb numpy onnx onnxruntime "$@")
 if [ ! -x "$venv/bin/python" ]; then
     # venv's ensurepip is a Debian package of its own; virtualenv brings what it needs.
     python3 -m venv "$venv" >&2 || {
