@@ -21,6 +21,14 @@ pub(crate) fn relative_path(seq: i64, id: &str, crop: &Crop) -> String {
     format!("{}/{id}.{}", folder_of(seq), crop.picture.ending())
 }
 
+/// A file name for an identifier that came from elsewhere.
+pub(crate) fn file_name(id: &str) -> String {
+    id.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
+        .take(120)
+        .collect()
+}
+
 /// The folder of an event's crop, relative to the log's folder.
 pub(crate) fn folder_of(seq: i64) -> String {
     format!("{CROPS}/{:06}", seq / A_FOLDER)

@@ -11,6 +11,7 @@ mod crops;
 mod error;
 mod event;
 mod export;
+mod late_crop;
 mod marks;
 mod query;
 mod recording;
@@ -24,8 +25,9 @@ mod verify;
 
 pub use error::StoreError;
 pub use event::{Clock, Crop, Event, Facts, Identity, Kind, Marks, Moment, NewEvent, Picture, Position};
+pub use late_crop::Attached;
 pub use query::{Cursor, Filter, Order, Page};
 pub use recording::Recorded;
 pub use retention::{Removed, Retention};
-pub use store::{DATABASE, Store, Totals};
+pub use store::{DATABASE, Store, Totals, unit_name};
 pub use verify::{Findings, verify};

@@ -1,6 +1,6 @@
 //! What people and the network make of an event: starred, ignored, labelled, sent.
 
-use crate::{Moment, StoreError, boots, store::Store};
+use crate::{Event, Moment, StoreError, boots, store::Store};
 use rusqlite::{TransactionBehavior, params};
 
 impl Store {
@@ -11,6 +11,26 @@ impl Store {
     /// If the database cannot be written; then none is marked.
     pub fn mark_sent(&mut self, ids: &[impl AsRef<str>]) -> Result<(), StoreError> {
         self.mark(ids, "UPDATE events SET sent = 1 WHERE id = ?1")
+    }
+
+    /// Writes down that the broker has acknowledged these events as they were read. One whose time was
+    /// put right since then stays unsent, so that home gets the right time.
+    ///
+    /// # Errors
+    /// If the database cannot be written; then none is marked.
+    pub fn mark_sent_as_read(&mut self, events: &[Event]) -> Result<(), StoreError> {
+        let failed = self.failed();
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        for event in events {
+            transaction
+                .prepare_cached("UPDATE events SET sent = 1 WHERE seq = ?1 AND id = ?2 AND time_ms = ?3")
+                .and_then(|mut update| {
+                    update.execute(params![event.seq, event.id, event.facts.moment.utc_ms])
+                })
+                .map_err(&failed)?;
+        }
+        transaction.commit().map_err(failed)
     }
 
     /// Writes down that the broker has acknowledged the whole crops of these events.

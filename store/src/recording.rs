@@ -72,7 +72,7 @@ impl Store {
 
     /// What can be done about an error before it is tried again. Events make room for others only where
     /// there is none, and only for who records here.
-    fn recover_from(&mut self, error: &StoreError) {
+    pub(crate) fn recover_from(&mut self, error: &StoreError) {
         if self.lock.is_none() {
             return;
         }
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Limits are kept as events come; what cannot be removed now is removed with a later event.
-    fn keep_within_limits(&mut self) {
+    pub(crate) fn keep_within_limits(&mut self) {
         if let Err(error) = self.retain() {
             log::warn!("old events could not make room: {error}");
         }
@@ -117,7 +117,7 @@ impl Store {
                 continue;
             }
             let crop = event.crop.as_ref().filter(|crop| with_crops && !crop.bytes.is_empty());
-            let path = crop.map(|crop| crops::relative_path(seq, &file_name(&identity.id), crop));
+            let path = crop.map(|crop| crops::relative_path(seq, &crops::file_name(&identity.id), crop));
             if let (Some(crop), Some(path)) = (crop, &path) {
                 files.push((path.clone(), crop));
             }
@@ -135,14 +135,6 @@ impl Store {
         self.lost = (0, 0);
         Ok(recorded)
     }
-}
-
-/// A file name for an identifier that came from elsewhere.
-fn file_name(id: &str) -> String {
-    id.chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
-        .take(120)
-        .collect()
 }
 
 /// Whether an event is there already; if so, its time is that of the newer copy.

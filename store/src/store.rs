@@ -81,7 +81,7 @@ impl Store {
         let mut store = Self {
             folder: folder.to_path_buf(),
             connection,
-            unit: plain(unit),
+            unit: unit_name(unit),
             token,
             retention,
             lock: Some(lock),
@@ -123,6 +123,14 @@ impl Store {
     /// The log's folder; crops are relative to it.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Bytes that may still be written to the file system that it is on.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn free_bytes(&self) -> Result<u64, StoreError> {
+        room::free_bytes(&self.folder)
     }
 
     /// How much there is of everything.
@@ -197,6 +205,8 @@ impl Store {
             let (start, number) = stem.rsplit_once('-').unwrap_or_default();
             // What another store left is not ours to remove.
             let ours = start.ends_with(&self.token) || path.ends_with(crops::UNFINISHED);
+            // A crop that came late has its checksum after the number.
+            let number = number.split('.').next().unwrap_or_default();
             let number: i64 = number.parse().unwrap_or(0);
             let sql = "SELECT 1 FROM events WHERE seq = ?1 AND crop = ?2";
             let rows = self.rows(sql, (number, path), |_| Ok(()));
@@ -288,8 +298,9 @@ pub(crate) fn move_aside(folder: &Path) -> Result<PathBuf, StoreError> {
     Ok(place)
 }
 
-/// A unit's name as it may stand in file names and topics.
-fn plain(unit: &str) -> String {
+/// A unit's name as events have it, and as it may stand in file names and topics: at most 64 ASCII
+/// letters, digits, dots and underscores.
+pub fn unit_name(unit: &str) -> String {
     let plain: String = unit
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '_' { c } else { '_' })

@@ -3,6 +3,7 @@
 mod damage;
 mod everyday;
 mod full_disk;
+mod late_crop;
 mod limits;
 mod made;
 mod power_cut;

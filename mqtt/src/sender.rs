@@ -1,0 +1,177 @@
+//! The thread that sends the field log home, however long the network is away.
+
+use crate::backoff::Backoff;
+use crate::bandwidth::Bandwidth;
+use crate::broker::{self, Broker};
+use crate::connection::Connection;
+use crate::outbox::Suspects;
+use crate::report::Board;
+use crate::session::{self, Sending};
+use crate::topics::Topics;
+use crate::{About, MqttError, SendOptions, Sent, Stop, status};
+use anchorwatch_store::{Store, unit_name};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::LastWill;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A connection that lasted so long was a good one.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// Sends what is recorded into a store until it is dropped. It reads and marks the store with a handle of
+/// its own; who records is never held up.
+pub struct Sender {
+    stop: Stop,
+    board: Board<Sent>,
+    about: Board<About>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sender {
+    /// Starts sending the store of a folder, which must be there. `unit` is the one that it records as.
+    ///
+    /// # Errors
+    /// If a setting or one of its files cannot be used. That the broker is away, or refuses this unit, is
+    /// no error: [`Sender::report`] says so, and it is tried again.
+    pub fn start(folder: &Path, unit: &str, options: SendOptions, about: About) -> Result<Self, MqttError> {
+        let stop = Stop::default();
+        let (mut sending, broker) = prepare(unit, options, about, stop.clone(), false)?;
+        let (board, about) = (sending.board.clone(), sending.about.clone());
+        let runtime = runtime()?;
+        let folder = folder.to_path_buf();
+        let work = move || runtime.block_on(keep_sending(&folder, &broker, &mut sending));
+        let thread =
+            std::thread::Builder::new().name("mqtt".to_string()).spawn(work).map_err(MqttError::Start)?;
+        Ok(Self { stop, board, about, thread: Some(thread) })
+    }
+
+    /// Something was recorded. Without this it is seen some seconds later.
+    pub fn wake(&self) {
+        self.stop.wake();
+    }
+
+    /// Says something else of the unit from now on.
+    pub fn set_about(&self, about: About) {
+        self.about.change(|known| *known = about);
+    }
+
+    /// What it did so far, and what is wrong.
+    pub fn report(&self) -> Sent {
+        self.board.read()
+    }
+
+    /// Ends it, after a last word to the broker. What is not sent then is sent next time.
+    pub fn stop(mut self) -> Sent {
+        self.end();
+        self.board.read()
+    }
+
+    fn end(&mut self) {
+        self.stop.stop();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            log::error!("the thread that sends panicked");
+        }
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Sends everything that waits in a store, and returns. For units that are not always on: beside a
+/// [`Sender`] of the same store it sends everything twice.
+///
+/// # Errors
+/// At the first thing that is wrong; what was acknowledged by then is marked.
+pub fn send_all(
+    folder: &Path,
+    unit: &str,
+    options: SendOptions,
+    about: About,
+    stop: &Stop,
+) -> Result<Sent, MqttError> {
+    let (mut sending, broker) = prepare(unit, options, about, stop.clone(), true)?;
+    runtime()?.block_on(attempt(folder, &broker, &mut sending))?;
+    Ok(sending.board.read())
+}
+
+fn prepare(
+    unit: &str,
+    options: SendOptions,
+    about: About,
+    stop: Stop,
+    once: bool,
+) -> Result<(Sending, Broker), MqttError> {
+    let unit = unit_name(unit);
+    let topics = Topics::new(&options.prefix)?;
+    if options.discovery {
+        crate::discovery(&unit, &about, &options.prefix, &options.discovery_prefix)?;
+    }
+    let client_id = format!("anchorwatch-{unit}{}", if once { "-once" } else { "" });
+    let mut broker = broker::prepare(&options.broker, &client_id)?;
+    let will = status::offline(&unit).to_string();
+    broker.options.set_last_will(LastWill::new(topics.status(&unit), will, QoS::AtLeastOnce, true, None));
+    let known_about = Board::default();
+    known_about.change(|known| *known = about);
+    let bandwidth = Bandwidth::new(options.bandwidth);
+    let sending = Sending {
+        unit,
+        options,
+        topics,
+        about: known_about,
+        board: Board::default(),
+        stop,
+        once,
+        bandwidth,
+        suspects: Suspects::default(),
+    };
+    Ok((sending, broker))
+}
+
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, MqttError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(MqttError::Start)
+}
+
+/// Never gives up.
+async fn keep_sending(folder: &Path, broker: &Broker, sending: &mut Sending) {
+    let mut backoff = Backoff::new(sending.options.retry_ms, sending.options.retry_most_ms);
+    let mut said = String::new();
+    while !sending.stop.is_stopped() {
+        let (before, since) = (sending.board.read().events, Instant::now());
+        let Err(error) = attempt(folder, broker, sending).await else { return };
+        sending.board.trouble(&error);
+        // The same error every few minutes, for days, is no news.
+        let level = if said == error.to_string() { log::Level::Debug } else { log::Level::Warn };
+        log::log!(level, "{error}");
+        said = error.to_string();
+        if sending.board.read().events > before || since.elapsed() > GOOD {
+            backoff.reset();
+        }
+        let wait = if error.needs_a_change() { backoff.long_wait() } else { backoff.wait() };
+        sending.stop.within(wait).await;
+    }
+}
+
+/// One connection, from beginning to end.
+async fn attempt(folder: &Path, broker: &Broker, sending: &mut Sending) -> Result<(), MqttError> {
+    let mut store = Store::attach(folder)?;
+    let unsent = store.totals()?.unsent;
+    sending.board.change(|sent| sent.unsent = unsent);
+    let stop = sending.stop.clone();
+    let connecting = Connection::open(broker);
+    let connection = tokio::select! {
+        connection = connecting => connection?,
+        () = async { while !stop.is_stopped() { stop.changed().await; } } => return Ok(()),
+    };
+    sending.board.change(|sent| {
+        sent.connected = true;
+        sent.connections += 1;
+        sent.problem = None;
+    });
+    let done = session::run(sending, &mut store, connection).await;
+    sending.board.change(|sent| sent.connected = false);
+    done
+}
