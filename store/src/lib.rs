@@ -24,6 +24,7 @@ mod verify;
 
 pub use error::StoreError;
 pub use event::{Clock, Crop, Event, Facts, Identity, Kind, Marks, Moment, NewEvent, Picture, Position};
+pub use export::folder_name;
 pub use query::{Cursor, Filter, Order, Page};
 pub use recording::Recorded;
 pub use retention::{Removed, Retention};
