@@ -143,7 +143,9 @@ async fn a_store_is_looked_through_with_the_keyboard() -> Result<()> {
     page.press(' ').await?;
     page.until_said("2 pictures selected").await?;
     if let Some(file) = std::env::var_os("ANCHORWATCH_SCREENSHOT") {
-        page.until("return [...document.images].filter(i => i.getBoundingClientRect().top < innerHeight).every(i => i.naturalWidth > 0)").await?;
+        let seen = "const seen = (i) => { const at = i.getBoundingClientRect(); return at.bottom > 0 && at.top < innerHeight; };";
+        let all = "return [...document.querySelectorAll('.thing img')].filter(seen).every((i) => i.naturalWidth > 0)";
+        page.until(&format!("{seen} {all}")).await?;
         std::fs::write(&file, page.browser.screenshot().await?)?;
     }
     page.press('i').await?;
@@ -205,7 +207,8 @@ async fn a_phone_is_enough() -> Result<()> {
     let export = tempfile::tempdir()?;
     let session = session(&made, export.path())?;
     let page = Page::open(&session, 390, 780).await?;
-    assert_eq!(page.run("return document.documentElement.scrollWidth").await?, 390);
+    // Nothing is cut off at the side.
+    page.until("const page = document.documentElement; return page.scrollWidth === page.clientWidth").await?;
     page.click(".group .thing:nth-child(2)").await?;
     page.click(".group .thing:nth-child(3)").await?;
     page.until_said("2 pictures selected").await?;

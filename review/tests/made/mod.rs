@@ -62,12 +62,11 @@ pub fn event(picture: &image::DynamicImage, kind_number: usize, number: usize, k
     facts.runner_up = Some(CLASSES[(kind_number + 1) % 4].into());
     facts.threshold = Some(10.0);
     facts.score = Some(11.0 + 2.0 * kind_number as f32 + 0.01 * number as f32);
-    // Along two of four axes, at another length each time, and a little beside it.
-    let mut logits = [0.2, -0.1, 0.1, 0.0];
+    // Along an axis, at another length each time, and a little beside it.
+    let mut logits = [0.2, -0.1, 0.1, 0.0, 0.1, 0.0, -0.2, 0.1];
     let length = 2.0 + (number % 5) as f32;
-    logits[kind_number % 4] += length;
-    logits[(kind_number / 4 + kind_number + 1) % 4] += if kind_number < 4 { 0.2 } else { 0.9 } * length;
-    logits[number % 4] += 0.1 * (number % 3) as f32;
+    logits[kind_number % 8] += length;
+    logits[(kind_number + 1 + number % 7) % 8] += 0.25 * (number % 3) as f32;
     facts.logits = logits.to_vec();
     facts.model = "ab12".into();
     facts.model_version = Some("of a test".into());
