@@ -112,7 +112,7 @@ fn failed(error: impl Into<std::io::Error>) -> StoreError {
 }
 
 /// A class's name as a folder's: no path out of the folder, nothing hidden.
-fn folder_name(class: &str) -> String {
+pub fn folder_name(class: &str) -> String {
     let name: String =
         class.chars().map(|c| if c == '/' || c == '\\' || c.is_control() { '_' } else { c }).collect();
     if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name }

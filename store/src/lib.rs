@@ -25,6 +25,7 @@ mod verify;
 
 pub use error::StoreError;
 pub use event::{Clock, Crop, Event, Facts, Identity, Kind, Marks, Moment, NewEvent, Picture, Position};
+pub use export::folder_name;
 pub use late_crop::Attached;
 pub use query::{Cursor, Filter, Order, Page};
 pub use recording::Recorded;

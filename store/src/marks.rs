@@ -1,6 +1,6 @@
 //! What people and the network make of an event: starred, ignored, labelled, sent.
 
-use crate::{Event, Moment, StoreError, boots, store::Store};
+use crate::{Event, Marks, Moment, StoreError, boots, store::Store};
 use rusqlite::{TransactionBehavior, params};
 
 impl Store {
@@ -71,6 +71,27 @@ impl Store {
             transaction
                 .prepare_cached("UPDATE events SET label = ?2 WHERE id = ?1")
                 .and_then(|mut update| update.execute(params![id.as_ref(), label]))
+                .map_err(&failed)?;
+        }
+        transaction.commit().map_err(failed)
+    }
+
+    /// Sets label, star and whether it is ignored of several events at once, all of them or none; what the
+    /// network did with them stays. Events that are not there any more are passed over.
+    ///
+    /// # Errors
+    /// If the database cannot be written; then nothing is changed.
+    pub fn set_marks<'a>(
+        &mut self,
+        marks: impl IntoIterator<Item = (&'a str, &'a Marks)>,
+    ) -> Result<(), StoreError> {
+        let failed = self.failed();
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        for (id, marks) in marks {
+            transaction
+                .prepare_cached("UPDATE events SET label = ?2, starred = ?3, ignored = ?4 WHERE id = ?1")
+                .and_then(|mut update| update.execute(params![id, marks.label, marks.starred, marks.ignored]))
                 .map_err(&failed)?;
         }
         transaction.commit().map_err(failed)

@@ -151,6 +151,25 @@ fn times_are_put_right_once_the_clock_is_set() {
 }
 
 #[test]
+fn marks_are_set_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let ids: Vec<String> =
+        store.record(&[event(0, 30), event(1, 30), event(2, 0)]).ids.into_iter().flatten().collect();
+    store.mark_sent(&ids[..1]).unwrap();
+    let kite = Marks { label: Some("kite".into()), starred: true, ..Marks::default() };
+    let aside = Marks { ignored: true, ..Marks::default() };
+    let marks = [(ids[0].as_str(), &kite), (&ids[1], &aside), ("gone", &kite)];
+    store.set_marks(marks).unwrap();
+    let marks = |id: &String| store.event(id).unwrap().unwrap().marks;
+    // What the network did is not a person's to change.
+    assert_eq!(marks(&ids[0]), Marks { sent: true, ..kite });
+    assert_eq!((marks(&ids[1]), marks(&ids[2])), (aside, Marks::default()));
+    store.set_marks([(ids[0].as_str(), &Marks::default())]).unwrap();
+    assert_eq!(store.count(&Filter { labelled: Some(true), ..Filter::default() }).unwrap(), 0);
+}
+
+#[test]
 fn exports_are_what_they_say() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path());
