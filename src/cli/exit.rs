@@ -2,6 +2,8 @@
 
 use crate::network::ModelError;
 use crate::pipeline::RunError;
+#[cfg(feature = "mqtt")]
+use anchorwatch_mqtt::MqttError;
 use anchorwatch_store::StoreError;
 use std::process::ExitCode;
 
@@ -28,7 +30,12 @@ pub fn code(result: anyhow::Result<ExitCode>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     log::error!("{}", chain(&error));
+    #[cfg(feature = "mqtt")]
+    let is_setting = error.downcast_ref::<MqttError>().is_some_and(MqttError::needs_a_change);
+    #[cfg(not(feature = "mqtt"))]
+    let is_setting = false;
     let usage = error.is::<UsageError>()
+        || is_setting
         || error.downcast_ref::<ModelError>().is_some_and(|error| !matches!(error, ModelError::Write { .. }));
     ExitCode::from(if usage { USAGE } else { FAILURE })
 }

@@ -6,6 +6,8 @@ mod calibrate;
 #[cfg(feature = "v4l")]
 mod cameras;
 mod class_folders;
+#[cfg(feature = "mqtt")]
+mod collect;
 mod completions;
 mod config;
 mod demo;
@@ -20,9 +22,13 @@ mod link;
 mod log;
 mod man;
 mod model;
+#[cfg(feature = "web")]
+mod review;
 mod run;
 mod run_display;
 mod run_lines;
+#[cfg(feature = "mqtt")]
+mod send;
 mod settings;
 mod terminal;
 
@@ -60,6 +66,12 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Log(log::LogArgs),
+    #[cfg(feature = "web")]
+    Review(review::ReviewArgs),
+    #[cfg(feature = "mqtt")]
+    Send(send::SendArgs),
+    #[cfg(feature = "mqtt")]
+    Collect(collect::CollectArgs),
     #[cfg(feature = "v4l")]
     Cameras(cameras::CamerasArgs),
     Eval(eval::EvalArgs),
@@ -110,6 +122,12 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(args, own, file),
         Command::Log(args) => log::run(&args),
+        #[cfg(feature = "web")]
+        Command::Review(args) => review::run(args),
+        #[cfg(feature = "mqtt")]
+        Command::Send(args) => send::run(args, own, file),
+        #[cfg(feature = "mqtt")]
+        Command::Collect(args) => collect::run(args),
         #[cfg(feature = "v4l")]
         Command::Cameras(args) => cameras::run(&args),
         Command::Eval(args) => eval::run(&args),

@@ -3,6 +3,8 @@
 use super::exit::UsageError;
 use super::run_display::{Display, Form};
 use super::run_lines as lines;
+#[cfg(feature = "mqtt")]
+use super::send;
 use super::settings::Settings;
 use super::{demo, model, terminal};
 use crate::capture::Source;
@@ -19,6 +21,8 @@ use crate::record::{AnnotatedFolder, EventLog};
 #[cfg(feature = "web")]
 use crate::serve;
 use crate::watch::background::calm;
+#[cfg(feature = "gpsd")]
+use anchorwatch_position::{GpsdSettings, Locator};
 use anyhow::Context;
 use clap::{ArgMatches, Args};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -91,8 +95,12 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         EventLog::open(folder, settings.crops.into(), &settings.unit_name(), settings.retention())
     };
     let log = settings.events.as_deref().map(open).transpose()?;
+    #[cfg(feature = "gpsd")]
+    let log = located(log, settings.gpsd.as_deref())?;
     let annotated = settings.annotate.as_deref().map(AnnotatedFolder::open).transpose()?;
     let recorder = Recorder::start(log, annotated, &model, live)?;
+    #[cfg(feature = "mqtt")]
+    let sender = send::beside_a_run(&settings, &model)?;
     let companion = companion(&settings)?;
     #[cfg(feature = "gpio")]
     let mut board =
@@ -144,6 +152,10 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         if let Some((page, _)) = &page {
             page.tell(&happening, tally);
         }
+        #[cfg(all(feature = "web", feature = "mqtt"))]
+        if let (Happening::Round, Some((page, _)), Some(sender)) = (&happening, &page, &sender) {
+            page.sent(sender.report());
+        }
         if let (Happening::Judged { region, verdict, background, .. }, Some(companion)) =
             (&happening, &companion)
         {
@@ -179,6 +191,10 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     if let Some(companion) = companion {
         tell_of(&companion.finish());
     }
+    #[cfg(feature = "mqtt")]
+    if let Some(sender) = sender {
+        send::tell_of(&sender.stop());
+    }
     let summed_up = display.sum_up(&tally, &recorded);
     result?;
     summed_up?;
@@ -209,6 +225,18 @@ fn page(
         })?;
     log::warn!("the page is at http://{}/", server.address());
     Ok(Some((board, server)))
+}
+
+/// The log with the positions that gpsd tells, if it is to have them.
+#[cfg(feature = "gpsd")]
+fn located(log: Option<EventLog>, gpsd: Option<&str>) -> anyhow::Result<Option<EventLog>> {
+    let Some(address) = gpsd else { return Ok(log) };
+    let Some(mut log) = log else {
+        return Err(UsageError("--gpsd is for the events of --events, which is not given".to_string()).into());
+    };
+    let settings = GpsdSettings { address: address.to_string(), ..GpsdSettings::default() };
+    log.locate(Locator::start(&settings).map_err(|error| UsageError(format!("--gpsd: {error}")))?);
+    Ok(Some(log))
 }
 
 /// What it takes to read the configuration again.

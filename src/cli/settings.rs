@@ -12,6 +12,8 @@ use crate::watch::background::BackgroundRule;
 use crate::watch::schedule::Schedule;
 use anchorwatch_core::WatchConfig;
 use anchorwatch_kernels::Isa;
+#[cfg(feature = "mqtt")]
+use anchorwatch_mqtt::{BrokerOptions, SendOptions};
 #[cfg(feature = "gpio")]
 use anchorwatch_pins::{BusAddress, Chip, Pin, PinSettings};
 use anchorwatch_store::Retention;
@@ -196,6 +198,14 @@ pub struct Settings {
     )]
     pub keep_free: u64,
 
+    /// Where the unit is, of gpsd at this address; events have it
+    #[cfg(feature = "gpsd")]
+    #[arg(
+        long, env = "ANCHORWATCH_GPSD", value_name = "HOST:PORT", help_heading = "What to keep",
+        num_args = 0..=1, default_missing_value = "127.0.0.1:2947"
+    )]
+    pub gpsd: Option<String>,
+
     /// Write every judged frame with boxes and labels into this folder
     #[arg(short, long, env = "ANCHORWATCH_ANNOTATE", value_name = "DIR", help_heading = "What to keep")]
     pub annotate: Option<PathBuf>,
@@ -221,6 +231,88 @@ pub struct Settings {
         help_heading = "Whom to tell"
     )]
     pub web_token: Option<String>,
+
+    /// Send what --events keeps home to this MQTT broker: mqtt://HOST, or mqtts://HOST for TLS. What cannot
+    /// be sent waits, for days if need be
+    #[cfg(feature = "mqtt")]
+    #[arg(long, env = "ANCHORWATCH_MQTT", value_name = "URL", help_heading = "Sending home")]
+    pub mqtt: Option<String>,
+
+    /// The broker knows this unit by this user's name
+    #[cfg(feature = "mqtt")]
+    #[arg(long, env = "ANCHORWATCH_MQTT_USER", value_name = "NAME", help_heading = "Sending home")]
+    pub mqtt_user: Option<String>,
+
+    /// A file whose first line is the password; only this program's user should be able to read it
+    #[cfg(feature = "mqtt")]
+    #[arg(long, env = "ANCHORWATCH_MQTT_PASSWORD_FILE", value_name = "FILE", help_heading = "Sending home")]
+    pub mqtt_password_file: Option<PathBuf>,
+
+    /// The authority that signed the broker's certificate (PEM) [default: those that the system trusts]
+    #[cfg(feature = "mqtt")]
+    #[arg(long, env = "ANCHORWATCH_MQTT_CA", value_name = "FILE", help_heading = "Sending home")]
+    pub mqtt_ca: Option<PathBuf>,
+
+    /// This unit's own certificate (PEM), with --mqtt-key
+    #[cfg(feature = "mqtt")]
+    #[arg(long, env = "ANCHORWATCH_MQTT_CERTIFICATE", value_name = "FILE", help_heading = "Sending home")]
+    pub mqtt_certificate: Option<PathBuf>,
+
+    /// The key of this unit's certificate (PEM)
+    #[cfg(feature = "mqtt")]
+    #[arg(long, env = "ANCHORWATCH_MQTT_KEY", value_name = "FILE", help_heading = "Sending home")]
+    pub mqtt_key: Option<PathBuf>,
+
+    /// What all topics begin with
+    #[cfg(feature = "mqtt")]
+    #[arg(
+        long, env = "ANCHORWATCH_MQTT_PREFIX", value_name = "TOPIC", help_heading = "Sending home",
+        default_value_t = Settings::default().mqtt_prefix
+    )]
+    pub mqtt_prefix: String,
+
+    /// Send at most so many bytes a second, on average; 0 is no limit
+    #[cfg(feature = "mqtt")]
+    #[arg(
+        long, env = "ANCHORWATCH_MQTT_BANDWIDTH", value_name = "BYTES", help_heading = "Sending home",
+        default_value_t = Settings::default().mqtt_bandwidth
+    )]
+    pub mqtt_bandwidth: u64,
+
+    /// The longer side of the small pictures that go with events, in pixels; 0 sends none
+    #[cfg(feature = "mqtt")]
+    #[arg(
+        long, env = "ANCHORWATCH_MQTT_THUMBNAIL", value_name = "PIXELS", help_heading = "Sending home",
+        default_value_t = Settings::default().mqtt_thumbnail
+    )]
+    pub mqtt_thumbnail: u32,
+
+    /// Send whole pictures too, after all events
+    #[cfg(feature = "mqtt")]
+    #[arg(
+        long, env = "ANCHORWATCH_MQTT_CROPS", value_name = "BOOL", help_heading = "Sending home",
+        num_args = 0..=1, default_value_t = Settings::default().mqtt_crops, default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub mqtt_crops: bool,
+
+    /// Announce this unit to Home Assistant
+    #[cfg(feature = "mqtt")]
+    #[arg(
+        long, env = "ANCHORWATCH_MQTT_DISCOVERY", value_name = "BOOL", help_heading = "Sending home",
+        num_args = 0..=1, default_value_t = Settings::default().mqtt_discovery, default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub mqtt_discovery: bool,
+
+    /// Send events in the shape of ROS 2's vision_msgs/Detection2DArray too
+    #[cfg(feature = "mqtt")]
+    #[arg(
+        long, env = "ANCHORWATCH_MQTT_DETECTIONS", value_name = "BOOL", help_heading = "Sending home",
+        num_args = 0..=1, default_value_t = Settings::default().mqtt_detections, default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub mqtt_detections: bool,
 
     /// This pin is on while something unknown is in view. On a Raspberry Pi its BCM number, such as 17,
     /// or 17:low where a low level means on
@@ -314,6 +406,32 @@ impl Default for Settings {
             keep_size: None,
             keep_days: None,
             keep_free: Retention::default().free_floor >> 20,
+            #[cfg(feature = "gpsd")]
+            gpsd: None,
+            #[cfg(feature = "mqtt")]
+            mqtt: None,
+            #[cfg(feature = "mqtt")]
+            mqtt_user: None,
+            #[cfg(feature = "mqtt")]
+            mqtt_password_file: None,
+            #[cfg(feature = "mqtt")]
+            mqtt_ca: None,
+            #[cfg(feature = "mqtt")]
+            mqtt_certificate: None,
+            #[cfg(feature = "mqtt")]
+            mqtt_key: None,
+            #[cfg(feature = "mqtt")]
+            mqtt_prefix: SendOptions::default().prefix,
+            #[cfg(feature = "mqtt")]
+            mqtt_bandwidth: 0,
+            #[cfg(feature = "mqtt")]
+            mqtt_thumbnail: SendOptions::default().thumbnail_side,
+            #[cfg(feature = "mqtt")]
+            mqtt_crops: false,
+            #[cfg(feature = "mqtt")]
+            mqtt_discovery: false,
+            #[cfg(feature = "mqtt")]
+            mqtt_detections: false,
             annotate: None,
             stream: None,
             #[cfg(feature = "web")]
@@ -391,8 +509,41 @@ impl Settings {
             max_bytes: self.keep_size.map(|size| size << 20),
             max_age: self.keep_days.map(|days| Duration::from_secs_f64(days * 86_400.0)),
             free_floor: self.keep_free << 20,
-            keep_unsent: false,
+            keep_unsent: self.is_sent_home(),
         }
+    }
+
+    /// Whether events are sent to a broker.
+    fn is_sent_home(&self) -> bool {
+        #[cfg(feature = "mqtt")]
+        return self.mqtt.is_some();
+        #[cfg(not(feature = "mqtt"))]
+        return false;
+    }
+
+    /// To which broker what is sent, if to any.
+    #[cfg(feature = "mqtt")]
+    pub fn sending(&self) -> Option<SendOptions> {
+        let broker = BrokerOptions {
+            url: self.mqtt.clone()?,
+            user: self.mqtt_user.clone(),
+            password: None,
+            password_file: self.mqtt_password_file.clone(),
+            ca: self.mqtt_ca.clone(),
+            certificate: self.mqtt_certificate.clone(),
+            key: self.mqtt_key.clone(),
+            client_id: None,
+        };
+        Some(SendOptions {
+            broker,
+            prefix: self.mqtt_prefix.clone(),
+            bandwidth: self.mqtt_bandwidth,
+            crops: self.mqtt_crops,
+            thumbnail_side: self.mqtt_thumbnail,
+            discovery: self.mqtt_discovery,
+            detections: self.mqtt_detections,
+            ..SendOptions::default()
+        })
     }
 
     /// Which pins are used for what.

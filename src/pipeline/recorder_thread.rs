@@ -335,6 +335,7 @@ impl Writer {
         }
         facts.ends = ends.and_then(|span| self.end(span, group));
         let Some(log) = &self.log else { return };
+        facts.position = log.position();
         let crop = match log.encode(&new.crop) {
             Ok(crop) => Some(crop),
             Err(error) => {
@@ -347,7 +348,7 @@ impl Writer {
     }
 
     fn gather_notice(&mut self, notice: Notice, group: &mut Group) {
-        let (begins, facts) = match notice {
+        let (begins, mut facts) = match notice {
             Notice::Lost { source, why, at } => {
                 let mut facts = happened(Kind::CameraLost, at, &source);
                 facts.details.insert("why".to_string(), json!(why));
@@ -361,6 +362,7 @@ impl Writer {
                 (None, facts)
             }
         };
+        facts.position = self.log.as_ref().and_then(EventLog::position);
         group.push((begins, anchorwatch_store::NewEvent { facts, crop: None, identity: None }));
     }
 

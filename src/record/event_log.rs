@@ -5,7 +5,9 @@ use super::events::Summary;
 use crate::capture::{Moment, boot_id};
 use crate::vision::Region;
 use anchorwatch_core::Verdict;
-use anchorwatch_store::{Crop, Facts, Kind, NewEvent, Picture, Recorded, Retention, Store, StoreError};
+use anchorwatch_store::{
+    Crop, Facts, Kind, NewEvent, Picture, Position, Recorded, Retention, Store, StoreError,
+};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
@@ -48,6 +50,8 @@ pub enum RecordError {
 pub struct EventLog {
     store: Store,
     crops: CropFormat,
+    #[cfg(feature = "gpsd")]
+    locator: Option<anchorwatch_position::Locator>,
 }
 
 /// The model that judged.
@@ -78,7 +82,26 @@ impl EventLog {
         if put_right > 0 {
             log::info!("the clock is set: the times of {put_right} events were put right");
         }
-        Ok(Self { store, crops })
+        Ok(Self {
+            store,
+            crops,
+            #[cfg(feature = "gpsd")]
+            locator: None,
+        })
+    }
+
+    /// From now on, events have the position that this knows.
+    #[cfg(feature = "gpsd")]
+    pub fn locate(&mut self, locator: anchorwatch_position::Locator) {
+        self.locator = Some(locator);
+    }
+
+    /// Where this device is, if that is known.
+    pub fn position(&self) -> Option<Position> {
+        #[cfg(feature = "gpsd")]
+        return self.locator.as_ref().and_then(anchorwatch_position::Locator::position);
+        #[cfg(not(feature = "gpsd"))]
+        return None;
     }
 
     /// Records a group of events; what cannot be recorded is counted.

@@ -44,6 +44,8 @@ struct State {
     events: VecDeque<Event>,
     told: u64,
     tally: Tally,
+    #[cfg(feature = "mqtt")]
+    sent: Option<anchorwatch_mqtt::Sent>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,8 @@ impl Board {
             events: VecDeque::new(),
             told: 0,
             tally,
+            #[cfg(feature = "mqtt")]
+            sent: None,
         };
         Self { classes: classes.to_vec(), tries, state: Mutex::new(state) }
     }
@@ -113,6 +117,18 @@ impl Board {
             Happening::Round => state.tally = tally.clone(),
             Happening::Skipped(_) | Happening::Notice(_) => {}
         }
+    }
+
+    /// How sending home goes.
+    #[cfg(feature = "mqtt")]
+    pub fn sent(&self, sent: anchorwatch_mqtt::Sent) {
+        self.lock().sent = Some(sent);
+    }
+
+    /// What was told of it last.
+    #[cfg(feature = "mqtt")]
+    pub fn last_sent(&self) -> Option<anchorwatch_mqtt::Sent> {
+        self.lock().sent.clone()
     }
 
     /// Whether frames come: with the seconds since the last one.
@@ -176,6 +192,14 @@ impl Board {
             ("Camera lost", format!("{} times", tally.losses)),
             ("Last frame", age.map_or("none yet".to_string(), |age| format!("{age:.1} s ago"))),
         ]);
+        #[cfg(feature = "mqtt")]
+        if let Some(sent) = self.last_sent() {
+            let waiting = format!("{} events, {} wait", sent.events, sent.unsent);
+            figures.insert(
+                "Sent home",
+                sent.problem.map_or(waiting.clone(), |problem| format!("{waiting}: {problem}")),
+            );
+        }
         if let Some(drift) = tally.drift {
             figures.insert("Scores of known things", drift.to_string());
         }

@@ -103,6 +103,17 @@ fn metrics(board: &Board) -> String {
     add("regions_unknown_total", counter, "Regions judged unknown", tally.unknown_regions() as f64);
     add("events_total", counter, "Times that something unknown came into view", tally.events as f64);
     add("camera_losses_total", counter, "Times that the camera was lost", tally.losses as f64);
+    #[cfg(feature = "mqtt")]
+    if let Some(sent) = board.last_sent() {
+        add(
+            "broker_connected",
+            "gauge",
+            "Whether there is a connection to the MQTT broker",
+            f64::from(u8::from(sent.connected)),
+        );
+        add("events_unsent", "gauge", "Events that wait to be sent home", sent.unsent as f64);
+        add("events_sent_total", "counter", "Events that the broker has acknowledged", sent.events as f64);
+    }
     if let Some(drift) = tally.drift {
         add(
             "known_scores_psi",
