@@ -66,19 +66,21 @@ function showOverview(now) {
   at("bar").max = Math.max(now.of, 1);
   at("bar").value = now.looked;
   at("looked").textContent = `${now.looked} of ${now.of} looked through${now.are_more ? "; older ones were not read" : ""}`;
-  at("undo").disabled = now.undo === null;
-  at("undo").title = now.undo ?? "";
   at("export").hidden = now.export === null;
   at("export").title = now.export ?? "";
   const unit = at("unit").value;
   at("unit").replaceChildren(new Option("all", ""), ...now.units.map((name) => new Option(name, name)));
   at("unit").value = now.units.includes(unit) ? unit : "";
   at("names").replaceChildren(...now.classes.map((name) => new Option(name)));
+  const undoing = button("u", "undo", undo);
+  undoing.disabled = now.undo === null;
+  undoing.title = now.undo ?? "";
   at("marks").replaceChildren(
     ...now.classes.map((name, place) => button(place < 9 ? place + 1 : "", name, () => label(name), "class")),
     button("n", "another class …", askName),
     button("i", "ignore", () => mark({ do: "ignore" })),
     button("s", "star", star),
+    undoing,
     button("0", "take back", () => mark({ do: "open" })),
     button("a", "all of the group", selectGroup),
     button("⏎", "look closely", lookClosely),
@@ -280,11 +282,11 @@ function star() {
   return mark({ do: "star", on: !meant(() => true).every((thing) => thing.starred) });
 }
 
-// On to the next group in which something is open.
+// On to the next group in which something is open, from the first again after the last.
 function goToOpen() {
-  const isOpen = (sheet) => sheet.things.some((thing) => !isDone(thing));
-  const next = sheets.findIndex((sheet, index) => index > here.sheet && isOpen(sheet));
-  if (next >= 0) go({ sheet: next, place: 0 });
+  const open = sheets.flatMap((sheet, index) => (sheet.things.every(isDone) ? [] : [index]));
+  const next = open.find((index) => index > here.sheet) ?? open[0];
+  if (next !== undefined) go({ sheet: next, place: 0 });
 }
 
 function take(changed) {
@@ -392,7 +394,6 @@ at("name").addEventListener("close", () => {
   if (at("name").returnValue === "yes" && name) inTurn(() => label(name));
 });
 at("no").addEventListener("click", () => at("name").close());
-at("undo").addEventListener("click", () => inTurn(undo));
 at("export").addEventListener("click", () => inTurn(exportFolder));
 at("read").addEventListener("click", () => inTurn(readAgain));
 at("help").addEventListener("click", () => at("keys").showModal());

@@ -2,7 +2,7 @@
 
 use crate::made::{DAY, content, event, moment};
 use anchorwatch_store::{
-    Clock, Filter, Identity, Kind, Moment, Order, Position, Retention, Store, StoreError, verify,
+    Clock, Filter, Identity, Kind, Marks, Moment, Order, Position, Retention, Store, StoreError, verify,
 };
 
 fn open(folder: &std::path::Path) -> Store {
