@@ -14,6 +14,7 @@ mod ending;
 mod endurance;
 mod enrolling;
 mod evaluating;
+mod home;
 mod inspecting;
 mod linking;
 mod live;
