@@ -1,9 +1,12 @@
-//! How long grouping takes, from 20 to 20 000 things: `cargo run --release -p anchorwatch-review --example groups`
+//! How long grouping takes, from 20 to 20 000 things:
+//! `cargo run --release -p anchorwatch-review --example groups`
 //!
-//! Each is compared by 10 logits, and by an embedding of 1280 numbers; made up, of twelve classes that overlap.
+//! Each is compared by 10 logits, and by an embedding of 1280 numbers; made up, of twelve classes that
+//! overlap.
 
 use anchorwatch_review::agreement::{normalised_mutual_information, purity};
-use anchorwatch_review::grouping::{Detail, Directions, Tree};
+use anchorwatch_review::directions::Directions;
+use anchorwatch_review::grouping::{Detail, Tree};
 use std::time::Instant;
 
 const CLASSES: usize = 12;

@@ -1,7 +1,7 @@
 //! What a large store takes: `cargo run --release -p anchorwatch-review --example large -- DIR [THINGS]`
 //!
-//! Fills DIR with THINGS (20 000) events of twelve classes, with a small picture each, and times the start of a
-//! session, the groups, one label for everything, and its undoing, as a browser asks for them.
+//! Fills DIR with THINGS (20 000) events of twelve classes, with a small picture each, and times the start of
+//! a session, the groups, one label for everything, and its undoing, as a browser asks for them.
 
 use anchorwatch_review::{ReviewOptions, Session};
 use anchorwatch_store::{Crop, Facts, Kind, Moment, NewEvent, Picture, Retention, Store};

@@ -1,4 +1,5 @@
-//! Serves the page over a store: `cargo run --release -p anchorwatch-review --example show -- STORE [EXPORT [ADDRESS]]`
+//! Serves the page over a store:
+//! `cargo run --release -p anchorwatch-review --example show -- STORE [EXPORT [ADDRESS]]`
 //!
 //! STORE is the folder that 'run --events' was given, EXPORT the training folder to export to.
 

@@ -72,7 +72,7 @@ mod tests {
         // H(class) = ln 2; H(class | group) = 3/4 · H(1/3) = 0.4774; H(group) = 0.5623:
         // 0.2158 / 0.6277.
         assert_near(normalised_mutual_information(&["a", "a", "a", "b"], &['x', 'x', 'y', 'y']), 0.3437);
-        // The example of the book, figure 16.4: purity 12/17, and mutual information 0.36 of what is possible.
+        // The example of the book, figure 16.4: purity 12/17, and normalised mutual information 0.36.
         let groups = [[1; 6].as_slice(), &[2; 6], &[3; 5]].concat();
         let classes: Vec<char> = "xxxxxo".chars().chain("xoooo#".chars()).chain("xx###".chars()).collect();
         assert_near(purity(&groups, &classes), 12.0 / 17.0);

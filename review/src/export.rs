@@ -3,7 +3,7 @@
 //! this store's stay, so that it may be a folder that is trained on already.
 
 use crate::things::Things;
-use anchorwatch_store::{Filter, Store, StoreError, folder_name};
+use anchorwatch_store::{DATABASE, Filter, Store, StoreError, folder_name};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -27,6 +27,9 @@ pub enum ExportError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It would remove crops of a store, for pictures of an export.
+    #[error("'{0}' is in a store's own folder: name another to export to")]
+    InAStore(PathBuf),
     /// A file cannot be read or written.
     #[error("cannot export to '{path}': {source}")]
     File {
@@ -41,7 +44,8 @@ pub enum ExportError {
 /// and went there is one picture, so that none is trained on while its twin is held out.
 ///
 /// # Errors
-/// If the store cannot be read or a file cannot be written. What was copied until then is whole.
+/// If the store cannot be read, a file cannot be written, or the folder is in a store's. What was copied
+/// until then is whole.
 pub fn export_folder(store: &Store, to: &Path) -> Result<Exported, ExportError> {
     let labelled = Filter { labelled: Some(true), ignored: Some(false), ..Filter::default() };
     let mut wanted: BTreeMap<String, BTreeMap<OsString, PathBuf>> = BTreeMap::new();
@@ -52,6 +56,11 @@ pub fn export_folder(store: &Store, to: &Path) -> Result<Exported, ExportError> 
         }
     }
     std::fs::create_dir_all(to).map_err(failed(to))?;
+    // A copy of this store, too: its crops have the same names.
+    let place = to.canonicalize().map_err(failed(to))?;
+    if place.ancestors().any(|folder| folder.join(DATABASE).exists()) {
+        return Err(ExportError::InAStore(to.to_path_buf()));
+    }
     let mut exported = Exported { removed: remove_outdated(store, to, &wanted)?, ..Exported::default() };
     for (class, pictures) in wanted {
         let folder = to.join(&class);

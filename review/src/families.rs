@@ -1,7 +1,8 @@
 //! Families: things whose looks can be compared, because one model saw them. Each has a tree of its own.
 //! Things without a look are grouped by the class that they are most like.
 
-use crate::grouping::{Detail, Directions, Place, Tree};
+use crate::directions::Directions;
+use crate::grouping::{Detail, Place, Tree};
 use crate::things::{Look, LookKind, Thing};
 use std::collections::BTreeMap;
 

@@ -2,11 +2,12 @@
 //!
 //! What is compared is the *direction* of the logits (or of the embedding): CAC pulls known classes to
 //! anchors far from the origin, unknown things stay somewhere between it and them, and how far says less of
-//! what they are than where to. Ward's method makes a tree of at most [`SAMPLE`] of them, evenly taken; the
-//! tree is cut where groups are too wide, or clearly two; then everything goes to the nearest group's centre, which is
-//! moved to its mean, some times over (Lloyd's iteration). So twenty thousand cost little more than three
+//! what they are than where to. Ward's method makes a tree of at most 3000 of them, evenly taken; the tree is
+//! cut where groups are too wide, or clearly two; then everything goes to the nearest group's centre, which
+//! is moved to its mean, some times over (Lloyd's iteration). So twenty thousand cost little more than three
 //! thousand, and another number of groups costs no new tree.
 
+use crate::directions::{Directions, squared_distance};
 use kodama::{Method, linkage};
 use std::collections::BinaryHeap;
 
@@ -81,50 +82,6 @@ pub struct Place {
     pub distance: f32,
 }
 
-/// Directions of vectors with the same number of dimensions.
-#[derive(Clone, Debug, Default)]
-pub struct Directions {
-    dimensions: usize,
-    rows: Vec<f32>,
-}
-
-impl Directions {
-    /// None yet, of vectors with `dimensions` numbers.
-    pub fn new(dimensions: usize) -> Self {
-        Self { dimensions: dimensions.max(1), rows: Vec::new() }
-    }
-
-    /// Adds that of a vector. Of none, or of one that is not finite, it is zero, equally far from all.
-    ///
-    /// # Panics
-    /// If it has another number of dimensions.
-    pub fn push(&mut self, vector: &[f32]) {
-        assert_eq!(vector.len(), self.dimensions, "all vectors have as many dimensions");
-        let norm = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-        let scale = if norm.is_finite() && norm > 1e-6 { 1.0 / norm } else { 0.0 };
-        let scaled = |x: &f32| if scale > 0.0 { (f64::from(*x) * scale) as f32 } else { 0.0 };
-        self.rows.extend(vector.iter().map(scaled));
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.rows.len().checked_div(self.dimensions).unwrap_or(0)
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    fn row(&self, index: usize) -> &[f32] {
-        &self.rows[index * self.dimensions..][..self.dimensions]
-    }
-
-    fn rows(&self) -> impl Iterator<Item = &[f32]> {
-        self.rows.chunks_exact(self.dimensions.max(1))
-    }
-}
-
 /// Directions, and the tree of those that were compared.
 #[derive(Clone, Debug)]
 pub struct Tree {
@@ -159,7 +116,7 @@ impl Node {
 impl Tree {
     /// Compares the directions.
     pub fn grow(directions: Directions) -> Self {
-        let by_work = (WORK / directions.dimensions.max(1)).isqrt();
+        let by_work = (WORK / directions.dimensions()).isqrt();
         let leaves = directions.len().min(SAMPLE).min(by_work.max(2));
         let sample: Vec<&[f32]> =
             (0..leaves).map(|leaf| directions.row(sampled(leaf, leaves, directions.len()))).collect();
@@ -181,7 +138,7 @@ impl Tree {
     pub fn groups(&self, detail: Detail) -> Vec<Place> {
         let mut centres = self.cut(detail);
         let mut places = self.nearest(&centres);
-        let a_round = self.directions.rows.len() * centres.len();
+        let a_round = self.directions.len() * self.directions.dimensions() * centres.len();
         for _ in 0..(WORK / a_round.max(1)).clamp(1, ROUNDS) {
             centres = self.means(&places, centres.len());
             let moved = self.nearest(&centres);
@@ -236,7 +193,7 @@ impl Tree {
 
     /// Of the groups that have something.
     fn means(&self, places: &[Place], groups: usize) -> Vec<Vec<f32>> {
-        let mut sums = vec![(vec![0.0_f32; self.directions.dimensions], 0.0_f32); groups];
+        let mut sums = vec![(vec![0.0_f32; self.directions.dimensions()], 0.0_f32); groups];
         for (row, place) in self.directions.rows().zip(places) {
             let (sum, count) = &mut sums[place.group];
             sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
@@ -266,20 +223,6 @@ fn joined(nodes: &[Node], one: usize, other: usize) -> Node {
         sum: first.sum.iter().zip(&second.sum).map(|(x, y)| x + y).collect(),
         squares: first.squares + second.squares,
     }
-}
-
-/// Eight sums side by side, which the compiler keeps in one register.
-fn squared_distance(one: &[f32], other: &[f32]) -> f32 {
-    let (ones, ones_rest) = one.as_chunks::<8>();
-    let (others, others_rest) = other.as_chunks::<8>();
-    let mut sums = [0.0_f32; 8];
-    for (one, other) in ones.iter().zip(others) {
-        for ((sum, x), y) in sums.iter_mut().zip(one).zip(other) {
-            *sum += (x - y) * (x - y);
-        }
-    }
-    let rest: f32 = ones_rest.iter().zip(others_rest).map(|(x, y)| (x - y) * (x - y)).sum();
-    sums.iter().sum::<f32>() + rest
 }
 
 /// Renumbers the groups.

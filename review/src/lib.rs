@@ -8,6 +8,7 @@
 pub mod agreement;
 mod class_names;
 mod desk;
+pub mod directions;
 mod export;
 mod families;
 pub mod grouping;

@@ -1,6 +1,7 @@
 //! What is answered: from method, path and body to a page, a picture or JSON. Called on the server's thread.
 
 use crate::desk::{Desk, DeskError, Mark};
+use crate::export::ExportError;
 use crate::grouping::Detail;
 use crate::picture;
 use crate::sheets::{SheetOrder, Which};
@@ -44,7 +45,9 @@ impl From<DeskError> for Refusal {
         let status = match &error {
             DeskError::NoThing(_) => 404,
             DeskError::NoThings | DeskError::Name(_) => 400,
-            DeskError::NothingToUndo | DeskError::NoExportFolder => 409,
+            DeskError::NothingToUndo
+            | DeskError::NoExportFolder
+            | DeskError::Export(ExportError::InAStore(_)) => 409,
             DeskError::Store(_) | DeskError::Export(_) => 500,
         };
         Self(status, error.to_string())

@@ -143,9 +143,12 @@ async fn a_store_is_looked_through_with_the_keyboard() -> Result<()> {
     page.press(' ').await?;
     page.until_said("2 pictures selected").await?;
     if let Some(file) = std::env::var_os("ANCHORWATCH_SCREENSHOT") {
-        let seen = "const seen = (i) => { const at = i.getBoundingClientRect(); return at.bottom > 0 && at.top < innerHeight; };";
-        let all = "return [...document.querySelectorAll('.thing img')].filter(seen).every((i) => i.naturalWidth > 0)";
-        page.until(&format!("{seen} {all}")).await?;
+        let all_loaded = "
+            const at = (picture) => picture.getBoundingClientRect();
+            const seen = (picture) => at(picture).bottom > 0 && at(picture).top < innerHeight;
+            const pictures = [...document.querySelectorAll('.thing img')].filter(seen);
+            return pictures.every((picture) => picture.naturalWidth > 0)";
+        page.until(all_loaded).await?;
         std::fs::write(&file, page.browser.screenshot().await?)?;
     }
     page.press('i').await?;
@@ -222,11 +225,18 @@ async fn a_phone_is_enough() -> Result<()> {
     // What was looked at is shown again when it is asked for.
     page.click("#choose summary").await?;
     page.until("return document.querySelectorAll('.group').length === 2").await?;
-    page.click("#order").await?;
-    page.run("document.getElementById('least').value = '1.2'; document.getElementById('least').dispatchEvent(new Event('change', { bubbles: true }))").await?;
+    let set_least = |score: &str| {
+        format!(
+            "const least = document.getElementById('least');
+            least.value = '{score}';
+            least.dispatchEvent(new Event('change', {{ bubbles: true }}))"
+        )
+    };
+    page.run(&set_least("1.2")).await?;
     page.until("return document.querySelectorAll('.group').length === 1").await?;
-    page.run("document.getElementById('least').value = ''; document.getElementById('done').click()").await?;
-    page.until("return document.querySelectorAll('.group').length === 2 && document.querySelectorAll('.thing.finished').length === 48")
-        .await?;
+    page.run(&set_least("")).await?;
+    page.click("#done").await?;
+    page.until("return document.querySelectorAll('.group').length === 2").await?;
+    page.until("return document.querySelectorAll('.thing.finished').length === 48").await?;
     Ok(())
 }

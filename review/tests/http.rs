@@ -2,7 +2,7 @@
 
 mod made;
 
-use anchorwatch_review::{ReviewError, ReviewOptions, Session, agreement, export_folder};
+use anchorwatch_review::{ExportError, ReviewError, ReviewOptions, Session, agreement, export_folder};
 use anchorwatch_store::{Kind, Store};
 use made::{CLASSES, DAY, Made, event, events, files, recording, sample, store};
 use serde_json::{Value, json};
@@ -27,9 +27,10 @@ fn session(made: &Made, export: Option<&Path>) -> Session {
 fn ask(session: &Session, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
     let mut stream = TcpStream::connect(session.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let length = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
-        body.len()
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
+         Content-Length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     // The server may answer, and close, before it has read everything.
@@ -337,6 +338,13 @@ fn a_training_folder_is_kept_up_to_date() {
     assert_eq!(files(), sorted([there("cat", &[1, 3]), mine, there("owl", &[2])].concat()));
     let again = export_folder(&Store::attach(made.folder.path()).unwrap(), &to).unwrap();
     assert_eq!((again.pictures, again.removed), (3, 0));
+    // Never where the crops themselves lie.
+    for inside in ["", "crops", "crops/000000", "new"] {
+        let error =
+            export_folder(&Store::attach(made.folder.path()).unwrap(), &made.folder.path().join(inside));
+        assert!(matches!(error, Err(ExportError::InAStore(_))), "{inside}");
+    }
+    assert!(all.iter().all(|event| made.folder.path().join(event.crop.as_ref().unwrap()).is_file()));
     std::fs::write(folder.path().join("a file"), "").unwrap();
     let error = export_folder(&Store::attach(made.folder.path()).unwrap(), &folder.path().join("a file"))
         .unwrap_err();
