@@ -71,12 +71,9 @@ fn mosquitto(folder: &Path, port: u16) -> Ends {
 fn what_waited_comes_home_with_its_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let (model, kept, home) = (models::write(folder.path()), at("kept"), at("home"));
+    let (model, kept, home, seen) = (models::write(folder.path()), at("kept"), at("home"), at("seen"));
     for number in 0..6 {
-        pictures::save(
-            &at("seen").join(format!("{number}.png")),
-            [if number % 2 == 0 { GREY } else { RED }, YELLOW][number % 2],
-        );
+        pictures::save(&seen.join(format!("{number}.png")), if number % 2 == 0 { GREY } else { YELLOW });
     }
     let port = free_port();
     let url = format!("mqtt://127.0.0.1:{port}");
@@ -86,7 +83,7 @@ fn what_waited_comes_home_with_its_pictures() {
             "--model",
             text(&model),
             "--source",
-            text(&at("seen")),
+            text(&seen),
             "--events",
             text(&kept),
             "--unit",
@@ -196,7 +193,7 @@ fn events_say_where_they_were() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+                let now = jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC);
                 let (day, time) = (now.strftime("%d%m%y"), now.strftime("%H%M%S.00"));
                 // 54° 19.5' north, 10° 8.25' east.
                 let rmc = sentence(&format!("GPRMC,{time},A,5419.5000,N,01008.2500,E,0.0,0.0,{day},,,A"));
