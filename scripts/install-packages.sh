@@ -10,6 +10,8 @@ packages="gcc libc6-dev libclang-dev"
 if [ "${1:-}" = tests ]; then
     # Python with pip fetches libtorch for the trainer, and onnxruntime to compare with.
     packages="$packages g++ python3 python3-pip python3-venv"
+    # A real broker, with certificates of its own, for what is sent over MQTT.
+    packages="$packages mosquitto mosquitto-clients openssl"
 fi
 
 missing=
