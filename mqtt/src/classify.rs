@@ -34,10 +34,9 @@ pub(crate) fn classify(error: ConnectionError, address: &str, connected: bool) -
         ConnectionError::Timeout(_) => {
             MqttError::Unreachable { address, reason: "no answer in time".to_string() }
         }
-        ConnectionError::MqttState(StateError::ConnectionAborted) if !connected => MqttError::Unreachable {
-            address,
-            reason: "the broker closes the connection (mqtt:// to a TLS port does that)".to_string(),
-        },
+        ConnectionError::MqttState(error) if !connected => {
+            MqttError::Unreachable { address, reason: format!("{error} (mqtt:// to a TLS port does that)") }
+        }
         error => MqttError::Lost { address, reason: error.to_string() },
     }
 }

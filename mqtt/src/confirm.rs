@@ -139,6 +139,13 @@ impl Ledger {
         self.unanswered() == 0 && self.items.values().any(|waiting| waiting.answered_at.is_some())
     }
 
+    /// Events that were answered and are not confirmed.
+    pub(crate) fn answered_events(&self) -> u64 {
+        let answered =
+            |waiting: &&Waiting| waiting.answered_at.is_some() && matches!(waiting.item, Item::Event(_));
+        self.items.values().filter(answered).count() as u64
+    }
+
     /// The message that has waited longest: it may be why a connection broke.
     pub(crate) fn oldest(&self) -> Option<&Letter> {
         self.in_flight.values().chain(&self.handed).min_by_key(|letter| letter.number)

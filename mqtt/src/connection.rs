@@ -6,7 +6,9 @@ use crate::broker::Broker;
 use crate::classify::classify;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, Packet, PubAckReason, Publish, PublishProperties};
+use rumqttc::v5::mqttbytes::v5::{
+    Filter, Packet, PubAckReason, Publish, PublishProperties, SubscribeReasonCode,
+};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -145,20 +147,35 @@ impl Drop for Connection {
 /// Keeps the connection going until it breaks, and tells what happens.
 async fn pump(event_loop: &mut EventLoop, report: &mpsc::UnboundedSender<Seen>) -> ConnectionError {
     loop {
-        let seen = match event_loop.poll().await {
-            Ok(Event::Outgoing(Outgoing::Publish(number))) => Seen::Published(number),
-            Ok(Event::Incoming(Packet::PubAck(answer))) => Seen::Acknowledged(answer.pkid, answer.reason),
-            Ok(Event::Incoming(Packet::Publish(message))) => Seen::Came(message),
-            Ok(Event::Incoming(Packet::SubAck(answer))) => {
-                use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode::Success;
-                let refused = answer.return_codes.iter().find(|code| !matches!(code, Success(_)));
-                Seen::Subscribed(refused.map(|code| format!("{code:?}")))
+        match event_loop.poll().await {
+            Ok(event) => {
+                if report_event(event, report).is_none() {
+                    return ConnectionError::RequestsDone;
+                }
             }
-            Ok(_) => continue,
-            Err(error) => return error,
-        };
-        if report.send(seen).is_err() {
-            return ConnectionError::RequestsDone;
+            Err(error) => {
+                // What came just before: mosquitto answers why it refuses a message, and hangs up.
+                for event in std::mem::take(&mut event_loop.state.events) {
+                    report_event(event, report);
+                }
+                return error;
+            }
         }
     }
+}
+
+/// `None` if nobody listens.
+fn report_event(event: Event, report: &mpsc::UnboundedSender<Seen>) -> Option<()> {
+    let seen = match event {
+        Event::Outgoing(Outgoing::Publish(number)) => Seen::Published(number),
+        Event::Incoming(Packet::PubAck(answer)) => Seen::Acknowledged(answer.pkid, answer.reason),
+        Event::Incoming(Packet::Publish(message)) => Seen::Came(message),
+        Event::Incoming(Packet::SubAck(answer)) => {
+            let refused =
+                answer.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_)));
+            Seen::Subscribed(refused.map(|code| format!("{code:?}")))
+        }
+        _ => return Some(()),
+    };
+    report.send(seen).ok()
 }

@@ -12,6 +12,7 @@ use crate::{About, MqttError, SendOptions, Sent, Stop, status};
 use anchorwatch_store::{Store, unit_name};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::LastWill;
+use std::collections::HashMap;
 use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -127,6 +128,7 @@ fn prepare(
         once,
         bandwidth,
         suspects: Suspects::default(),
+        held: HashMap::new(),
     };
     Ok((sending, broker))
 }

@@ -34,6 +34,8 @@ pub(crate) struct Sending {
     pub(crate) once: bool,
     pub(crate) bandwidth: Bandwidth,
     pub(crate) suspects: Suspects,
+    /// Units that wait, and until when.
+    pub(crate) held: HashMap<String, Instant>,
 }
 
 /// One connection's state.
@@ -47,8 +49,9 @@ struct Session<'a> {
     /// Units whose events have found a subscriber on this connection: the others' go one at a time, so
     /// that their order is kept when nobody listens yet.
     heard: HashSet<String>,
-    /// Units that wait, and until when.
-    held: HashMap<String, Instant>,
+    held: &'a mut HashMap<String, Instant>,
+    /// What the broker refused on this connection.
+    refused: Option<MqttError>,
     /// Confirmed, and not yet marked.
     confirmed: Vec<Item>,
     told: Value,
@@ -65,6 +68,7 @@ pub(crate) async fn run(
     mut connection: Connection,
 ) -> Result<(), MqttError> {
     let mut bandwidth = sending.bandwidth.clone();
+    let mut held = std::mem::take(&mut sending.held);
     let mut broke_on = None;
     let done = {
         let outbox =
@@ -77,7 +81,8 @@ pub(crate) async fn run(
             outbox,
             ledger: Ledger::default(),
             heard: HashSet::new(),
-            held: HashMap::new(),
+            held: &mut held,
+            refused: None,
             confirmed: Vec::new(),
             told: Value::Null,
             told_at: Instant::now(),
@@ -91,6 +96,7 @@ pub(crate) async fn run(
         done
     };
     sending.bandwidth = bandwidth;
+    sending.held = held;
     if let Some(topic) = broke_on {
         sending.suspects.broke_on(&topic);
     }
@@ -105,8 +111,9 @@ impl Session<'_> {
         self.announce().await?;
         self.tell().await?;
         loop {
-            let wait = self.hand_over().await?;
+            // First: what is confirmed and not marked would be read from the store again.
             self.mark()?;
+            let wait = self.hand_over().await?;
             if self.sending.stop.is_stopped() {
                 return self.say_goodbye().await;
             }
@@ -175,7 +182,8 @@ impl Session<'_> {
             }
             Seen::Lost(error) => {
                 self.mark()?;
-                return Err(error);
+                // A broker that hangs up after a refusal does it for that.
+                return Err(self.refused.take().unwrap_or(error));
             }
             Seen::Came(_) | Seen::Subscribed(_) => {}
         }
@@ -234,7 +242,11 @@ impl Session<'_> {
         let wait = options.retry_most_ms.min(10 * options.retry_ms);
         self.held.insert(unit.to_string(), Instant::now() + Duration::from_millis(wait));
         self.sending.board.trouble(&error);
-        log::info!("{error}");
+        if error.needs_a_change() {
+            self.refused = Some(error);
+        } else {
+            log::info!("{error}");
+        }
         Ok(())
     }
 
@@ -288,8 +300,10 @@ impl Session<'_> {
     }
 
     fn figures(&self) -> Result<Value, MqttError> {
-        let totals = self.store.totals()?;
+        let mut totals = self.store.totals()?;
         self.sending.board.change(|sent| sent.unsent = totals.unsent);
+        // The message that tells this is the one that confirms these.
+        totals.unsent = totals.unsent.saturating_sub(self.ledger.answered_events());
         let about = self.sending.about.read();
         Ok(status::online(&self.sending.unit, &about, &totals, self.store.free_bytes().ok()))
     }

@@ -49,9 +49,10 @@ fn every_event_comes_home_in_order_though_the_broker_is_killed_ten_times() {
         assert_eq!(event.crop_size, [24, 24], "{id} has its thumbnail");
     }
     println!(
-        "{} messages of {} events came; connections: {:?}, home {}",
+        "{} messages of {} events came; sent {:?} in connections: {:?}, home {}",
         home.came().len(),
         home.different(),
+        reports.iter().map(|sent| (sent.events, sent.bytes)).collect::<Vec<_>>(),
         reports.iter().map(|sent| sent.connections).collect::<Vec<_>>(),
         collected.connections
     );

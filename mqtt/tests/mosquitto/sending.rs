@@ -56,7 +56,8 @@ fn no_broker_and_a_refusal_are_clear_errors_and_nothing_is_marked() {
     let error = send_once(&unit, sending(&broker.url())).unwrap_err();
     assert!(
         matches!(&error, MqttError::NotAllowed { topic, .. } if topic == "anchorwatch/u/event"),
-        "{error}"
+        "{error}: {}",
+        broker.log()
     );
     assert_eq!(unit.unsent(), 3);
 }
