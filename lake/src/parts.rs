@@ -13,6 +13,7 @@ use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
 use arrow_select::interleave::interleave_record_batch;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Above so many batches they are put together first: each flush made one, perhaps of one row.
@@ -23,7 +24,7 @@ const BATCHES: usize = 64;
 /// On an error the journal is still there, to be tried again.
 pub(crate) fn make(lake: &Path, journal: &Sealed) -> Result<(), LakeError> {
     let batches = match journal.batches() {
-        Err(error @ LakeError::Arrow { .. }) => {
+        Err(error) if is_damage(&error) => {
             let aside = journal.set_aside()?;
             log::error!("{error}: a journal cannot be read; it is kept as '{}'", aside.display());
             return Ok(());
@@ -31,12 +32,7 @@ pub(crate) fn make(lake: &Path, journal: &Sealed) -> Result<(), LakeError> {
         read => read?,
     };
     let failed = LakeError::arrow(&journal.path);
-    let batches = match batches.first() {
-        Some(first) if batches.len() > BATCHES => {
-            vec![concat_batches(&first.schema(), &batches).map_err(&failed)?]
-        }
-        _ => batches,
-    };
+    let batches = few(batches).map_err(&failed)?;
     let name = format!("part-{}.parquet", journal.name());
     for (partition, rows) in by_partition(&batches).map_err(&failed)? {
         let all: Vec<&RecordBatch> = batches.iter().collect();
@@ -51,6 +47,25 @@ pub(crate) fn make(lake: &Path, journal: &Sealed) -> Result<(), LakeError> {
         }
     }
     journal.remove()
+}
+
+/// Whether a journal has what no journal has. That the disk does not give it may pass.
+fn is_damage(error: &LakeError) -> bool {
+    match error {
+        LakeError::Arrow { source: ArrowError::IoError(_, reason), .. } => {
+            reason.kind() == ErrorKind::UnexpectedEof
+        }
+        LakeError::Arrow { .. } => true,
+        _ => false,
+    }
+}
+
+/// Many batches as one.
+fn few(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, ArrowError> {
+    match batches.first() {
+        Some(first) if batches.len() > BATCHES => Ok(vec![concat_batches(&first.schema(), &batches)?]),
+        _ => Ok(batches),
+    }
 }
 
 /// Which rows (batch, row) belong where.

@@ -19,9 +19,10 @@ const AGAIN: Duration = Duration::from_secs(30);
 pub struct LakeSettings {
     /// It has so many rows.
     pub rows: usize,
-    /// It has so many megabytes. Half as much again is what making files of it takes in memory.
+    /// It has so many megabytes. Making files of it takes twice as much memory.
     pub megabytes: u64,
-    /// Its first row came so many seconds ago: so late are events seen by queries.
+    /// Its first row came so many seconds ago: so late are events seen by queries. With 0, each
+    /// flush makes files.
     pub seconds: u64,
 }
 

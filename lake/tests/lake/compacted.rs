@@ -2,6 +2,7 @@
 
 use crate::fleet::Fleet;
 use crate::read::{files, ids, ids_of, name, rows};
+use crate::scratch;
 use anchorwatch_lake::{Entry, LakeError, LakeSettings, LakeWriter, compact, days};
 use anchorwatch_store::Clock;
 use arrow_array::cast::AsArray;
@@ -35,7 +36,7 @@ fn expected(entries: &[Entry]) -> Vec<String> {
 
 #[test]
 fn a_day_becomes_one_file_a_unit_without_copies() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let lake = lake.path();
     let entries = first_day(400);
     write(lake, &entries, 40);
@@ -75,7 +76,7 @@ fn a_day_becomes_one_file_a_unit_without_copies() {
 
 #[test]
 fn what_comes_late_is_merged_too() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let lake = lake.path();
     let entries = first_day(400);
     write(lake, &entries[..200], 40);
@@ -91,7 +92,7 @@ fn what_comes_late_is_merged_too() {
 
 #[test]
 fn a_single_file_is_written_anew_only_if_it_has_copies() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let lake = lake.path();
     let entries: Vec<Entry> =
         first_day(400).into_iter().filter(|entry| entry.event.unit == "unit-03").collect();
@@ -106,7 +107,7 @@ fn a_single_file_is_written_anew_only_if_it_has_copies() {
 
 #[test]
 fn who_reads_meanwhile_misses_nothing() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let lake = lake.path();
     let entries = first_day(600);
     write(lake, &entries[..300], 30);
@@ -137,7 +138,7 @@ fn who_reads_meanwhile_misses_nothing() {
 
 #[test]
 fn a_day_that_is_not_there_is_said() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     write(lake.path(), &first_day(10), 10);
     for day in ["2026-11-02", "", "../etc", "2026-11-01/unit=unit-01"] {
         let error = compact(lake.path(), day, LONG).unwrap_err();

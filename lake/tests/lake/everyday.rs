@@ -2,6 +2,7 @@
 
 use crate::fleet::Fleet;
 use crate::read::{files, ids, name, rows, unfinished};
+use crate::scratch;
 use anchorwatch_lake::{Entry, LakeError, LakeSettings, LakeWriter, schema};
 use anchorwatch_store::{
     Clock, Crop, Event, Facts, Identity, Kind, Marks, Moment, NewEvent, Picture, Position,
@@ -54,7 +55,7 @@ fn numbers(row: &RecordBatch, name: &str) -> Option<Vec<f32>> {
 
 #[test]
 fn every_field_is_in_its_column() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let moment = Moment { utc_ms: NOON + 7, uptime_ms: 61_000, boot: "b".into(), clock_set: false };
     let mut facts = Facts::new(Kind::Finished, moment, "/dev/video0");
     facts.ends = Some("gate-1-0000000007".into());
@@ -143,7 +144,7 @@ fn every_field_is_in_its_column() {
 
 #[test]
 fn what_a_unit_sent_has_its_crop_and_its_clock() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let mut new = event("gate", 1, 5000);
     new.facts.moment.clock_set = false;
     new.crop = Some(Crop { bytes: vec![1, 2, 3], picture: Picture::Png, size: [3, 2] });
@@ -160,7 +161,7 @@ fn what_a_unit_sent_has_its_crop_and_its_clock() {
 
 #[test]
 fn files_lie_by_day_and_unit_whatever_units_call_themselves() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let mut writer = open(lake.path());
     for (number, (unit, time)) in
         [("../../x", NOON), ("a=b", NOON), ("a=b", NOON + 86_400_000), ("", NOON), ("a", i64::MAX)]
@@ -187,7 +188,7 @@ fn files_lie_by_day_and_unit_whatever_units_call_themselves() {
 
 #[test]
 fn files_are_made_of_so_many_rows_or_when_they_are_old() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let settings = LakeSettings { rows: 10, ..LakeSettings::default() };
     let mut writer = LakeWriter::open(lake.path(), settings).unwrap();
     for number in 0..25 {
@@ -218,7 +219,7 @@ fn files_are_made_of_so_many_rows_or_when_they_are_old() {
 
 #[test]
 fn what_was_flushed_is_there_when_the_lake_is_opened_again() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let mut writer = open(lake.path());
     for number in 0..300 {
         writer.add(received("gate", number)).unwrap();
@@ -239,7 +240,7 @@ fn what_was_flushed_is_there_when_the_lake_is_opened_again() {
 
 #[test]
 fn many_writers_do_not_collide() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     std::thread::scope(|scope| {
         for writer in 0..6u32 {
             let lake = lake.path();
@@ -265,7 +266,7 @@ fn many_writers_do_not_collide() {
 
 #[test]
 fn more_than_memory_should_hold_is_flushed_without_being_told() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let mut writer = open(lake.path());
     Fleet::new(5000).for_each(|entry| writer.add(entry).unwrap());
     drop(writer);
@@ -275,7 +276,7 @@ fn more_than_memory_should_hold_is_flushed_without_being_told() {
 
 #[test]
 fn what_cannot_be_meant_is_said() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let nobody = NewEvent { identity: None, ..event("gate", 1, NOON) };
     assert!(matches!(Entry::received(nobody), Err(LakeError::NoIdentity)));
     for settings in [

@@ -3,6 +3,7 @@
 
 use crate::fleet::Fleet;
 use crate::read::{files, ids_of};
+use crate::scratch;
 use anchorwatch_lake::{LakeSettings, LakeWriter, compact, days};
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -49,7 +50,7 @@ fn no_kill_breaks_a_file_or_loses_what_was_flushed() {
     if let (Some(lake), Some(first)) = (std::env::var_os(FOLDER), std::env::var(FIRST).ok()) {
         write_until_killed(Path::new(&lake), first.parse().unwrap());
     }
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let mut told: HashSet<String> = HashSet::new();
     let mut read: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     let mut random = 88_172_645_463_325_252u64;

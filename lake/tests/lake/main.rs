@@ -8,4 +8,5 @@ mod fleet;
 mod killed;
 mod queries;
 mod read;
+mod scratch;
 mod trouble;

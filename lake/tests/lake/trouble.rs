@@ -2,6 +2,7 @@
 
 use crate::fleet::Fleet;
 use crate::read::{ids, unfinished};
+use crate::scratch;
 use anchorwatch_lake::{LakeError, LakeSettings, LakeWriter};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +14,7 @@ struct Disk(tempfile::TempDir);
 impl Disk {
     /// `None` where it may not be mounted.
     fn mount(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch::folder();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "anchorwatch-test"])
             .arg(folder.path())
@@ -69,7 +70,7 @@ fn a_full_disk_loses_nothing_that_was_taken() {
 
 #[test]
 fn files_that_cannot_be_made_are_made_later() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let settings = LakeSettings { seconds: 0, ..LakeSettings::default() };
     let mut writer = LakeWriter::open(lake.path(), settings).unwrap();
     // A file where the folder of the first day should be.
@@ -92,7 +93,7 @@ fn files_that_cannot_be_made_are_made_later() {
 
 #[test]
 fn events_that_cannot_be_written_are_kept() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     let mut writer = LakeWriter::open(lake.path(), LakeSettings::default()).unwrap();
     std::fs::remove_dir(lake.path().join("_writing")).unwrap();
     Fleet::new(10).for_each(|entry| writer.add(entry).unwrap());
@@ -106,7 +107,7 @@ fn events_that_cannot_be_written_are_kept() {
 
 #[test]
 fn a_journal_that_cannot_be_read_is_kept_aside() {
-    let lake = tempfile::tempdir().unwrap();
+    let lake = scratch::folder();
     std::fs::create_dir_all(lake.path().join("_writing")).unwrap();
     std::fs::write(lake.path().join("_writing/x.journal"), "this is no journal of ours").unwrap();
     let mut writer = LakeWriter::open(lake.path(), LakeSettings::default()).unwrap();
