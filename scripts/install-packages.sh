@@ -11,7 +11,7 @@ if [ "${1:-}" = tests ]; then
     # Python with pip fetches libtorch for the trainer, and onnxruntime to compare with.
     packages="$packages g++ python3 python3-pip python3-venv"
     # The pages are tested in a browser, positions with gpsd, what is sent with mosquitto.
-    packages="$packages chromium chromium-driver gpsd mosquitto openssl"
+    packages="$packages chromium chromium-driver gpsd mosquitto mosquitto-clients openssl"
 fi
 
 missing=
