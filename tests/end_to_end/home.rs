@@ -95,8 +95,19 @@ fn what_waited_comes_home_with_its_pictures() {
     watch(&["--mqtt", &url]);
     let recorded = events(&kept);
     assert_eq!(recorded.len(), 6);
-    let send =
-        ["send", "--events", text(&kept), "--unit", "buoy-7", "--mqtt", &url, "--mqtt-crops", "--json"];
+    let send = [
+        "send",
+        "--events",
+        text(&kept),
+        "--unit",
+        "buoy-7",
+        "--mqtt",
+        &url,
+        "--mqtt-crops",
+        "--mqtt-thumbnail",
+        "16",
+        "--json",
+    ];
     let unreachable = run(send);
     assert!(unreachable.code == 1 && unreachable.stderr.contains("no connection"), "{}", unreachable.stderr);
 
