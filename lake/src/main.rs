@@ -138,7 +138,7 @@ fn collect(args: CollectArgs) -> Result<()> {
     };
     let theirs = writer.clone();
     let collector = Collector::start(options, move |group| keep(&theirs, group))?;
-    let (mut kept, mut since) = (0, Instant::now());
+    let (mut kept, mut since, mut said) = (0, Instant::now(), None);
     while !ended.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(200));
         let now = collector.report().events;
@@ -148,9 +148,15 @@ fn collect(args: CollectArgs) -> Result<()> {
         if args.idle.is_some_and(|idle| since.elapsed().as_secs_f64() > idle) {
             break;
         }
-        // Files are made in time even when nothing comes.
+        // Files are made in time even when nothing comes. What cannot be written now is kept, and the broker
+        // sends again what was not acknowledged.
         if let Some(writer) = writer.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            writer.flush()?;
+            let failed = writer.flush().err().map(|error| error.to_string());
+            let trouble = failed.or_else(|| writer.trouble().map(str::to_string));
+            if let Some(why) = trouble.as_ref().filter(|why| said.as_ref() != Some(why)) {
+                log::warn!("{why}; it is tried again");
+            }
+            said = trouble;
         }
     }
     let collected = collector.stop();
