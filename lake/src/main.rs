@@ -153,7 +153,7 @@ fn collect(args: CollectArgs) -> Result<()> {
         if let Some(writer) = writer.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             let failed = writer.flush().err().map(|error| error.to_string());
             let trouble = failed.or_else(|| writer.trouble().map(str::to_string));
-            if let Some(why) = trouble.as_ref().filter(|why| said.as_ref() != Some(why)) {
+            if let Some(why) = trouble.as_ref().filter(|why| said.as_ref() != Some(*why)) {
                 log::warn!("{why}; it is tried again");
             }
             said = trouble;
