@@ -165,7 +165,7 @@ mod tests {
         let mut watch = watch();
         for step in 0..100_000 {
             watch.add(&verdict(0.9), at(f64::from(step) / 1000.0));
-            watch.add(&judge(&[20.0, 30.0], 1.5).unwrap(), at(f64::from(step)));
+            watch.add(&verdict(2.0).against(1.5), at(f64::from(step)));
         }
         assert_eq!(watch.counts, [0.0, 0.0, 0.0, 0.0, 100.0]);
         assert!(DriftWatch::new(&example()).is_none(), "nothing to compare with");
