@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Parser)]
 #[command(name = "anchorwatch-lake", version, arg_required_else_help = true)]
 enum Command {
-    Collect(CollectArgs),
+    Collect(Box<CollectArgs>),
     /// Bring the events of a field log into a lake
     Import {
         /// The folder that 'anchorwatch run --events' or 'collect' was given
@@ -103,7 +103,7 @@ struct CollectArgs {
 fn main() -> Result<()> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     match Command::parse() {
-        Command::Collect(args) => collect(args),
+        Command::Collect(args) => collect(*args),
         Command::Import { log, lake, pictures } => import(&log, &lake, pictures),
         Command::Compact { lake, day, grace } => merge(&lake, day, Duration::from_secs(grace)),
         Command::Views { lake } => {
