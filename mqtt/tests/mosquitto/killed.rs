@@ -60,3 +60,29 @@ fn every_event_comes_home_in_order_though_the_broker_is_killed_ten_times() {
     );
     assert!(reports.iter().all(|sent| sent.connections > 5), "the broker was gone: {reports:?}");
 }
+
+/// While the collector is away, only the broker's disk has what it acknowledged. It is killed right after
+/// acknowledgements: what is marked as sent must be there when the collector is back.
+#[test]
+fn what_is_marked_survives_the_broker_though_nobody_is_connected() {
+    let mut broker = Broker::started();
+    let home = Home::new();
+    let collector = home.collect(collecting(&broker.url(), "home"), |_| false);
+    until("its session is there", || collector.report().connected);
+    collector.stop();
+    let mut unit = Unit::new("u");
+    let ids = unit.record(300, 0, 0);
+    let sender = unit.send(sending(&broker.url()));
+    for cut in 1..=10 {
+        until("more is sent", || sender.report().events >= cut * 25);
+        broker.kill();
+        std::thread::sleep(Duration::from_millis(fastrand::u64(0..30)));
+        broker.start();
+    }
+    until("all is sent", || unit.unsent() == 0);
+    broker.kill();
+    broker.start();
+    let _collector = home.collect(collecting(&broker.url(), "home"), |_| false);
+    until("all is home", || home.different() == ids.len());
+    assert_eq!(home.first_came()["u"], ids);
+}
