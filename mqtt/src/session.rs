@@ -120,7 +120,7 @@ impl Session<'_> {
             if self.sending.once && self.is_done()? {
                 return self.say_goodbye().await;
             }
-            if self.ledger.needs_an_answer() || self.told_at.elapsed() > TELL && self.figures_changed()? {
+            if self.is_worth_telling()? {
                 self.tell().await?;
             }
             tokio::select! {
@@ -297,6 +297,14 @@ impl Session<'_> {
             self.retain(&topic, &payload).await;
         }
         Ok(())
+    }
+
+    /// The last message that waits is confirmed by telling; that all is sent is news; the rest can wait.
+    fn is_worth_telling(&self) -> Result<bool, MqttError> {
+        let all_is_sent = self.sending.board.read().unsent == 0 && self.told["unsent"] != 0;
+        Ok(self.ledger.needs_an_answer()
+            || all_is_sent && self.ledger.unanswered() == 0
+            || self.told_at.elapsed() > TELL && self.figures_changed()?)
     }
 
     fn figures(&self) -> Result<Value, MqttError> {
