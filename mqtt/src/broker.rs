@@ -38,7 +38,7 @@ pub(crate) fn prepare(options: &BrokerOptions, client_id: &str) -> Result<Broker
     if let Some(user) = &options.user {
         prepared.set_credentials(user, password.unwrap_or_default());
     } else if password.is_some() {
-        return Err(MqttError::Setting("a password needs a 'user'".to_string()));
+        return Err(MqttError::Setting("a password needs a user: --mqtt-user".to_string()));
     }
     if with_tls {
         let configuration = tls::configuration(options)?;
@@ -132,7 +132,7 @@ mod tests {
             change(&mut options);
             prepare(&options, "id").map(|_| ()).unwrap_err().to_string()
         };
-        assert!(with(&|options| options.password = Some("x".into())).contains("'user'"));
+        assert!(with(&|options| options.password = Some("x".into())).contains("--mqtt-user"));
         assert!(with(&|options| options.ca = Some("x".into())).contains("mqtts://"));
         assert!(with(&|options| options.password_file = Some("/nowhere/x".into())).contains("/nowhere/x"));
         let with_tls = |options: &mut BrokerOptions| options.url = "mqtts://home".into();

@@ -57,7 +57,7 @@ impl Collector {
         let filters = topics.filters(options.group.as_deref(), options.pictures)?;
         if options.broker.client_id.as_deref().unwrap_or_default().is_empty() {
             let reason =
-                "a collector needs a 'client-id' that stays the same: the broker keeps its messages under it";
+                "a collector needs a --client-id that stays the same: the broker keeps its messages under it";
             return Err(MqttError::Setting(reason.to_string()));
         }
         let mut broker = broker::prepare(&options.broker, "")?;

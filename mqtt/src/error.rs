@@ -56,7 +56,7 @@ pub enum MqttError {
     },
     /// The broker's certificate is not trusted.
     #[error(
-        "the certificate of {address} is not trusted ({reason}): name the authority that signed it as 'ca', and write the host as the certificate has it"
+        "the certificate of {address} is not trusted ({reason}): name the authority that signed it with --mqtt-ca, and write the host as the certificate has it"
     )]
     Untrusted {
         /// The broker.
@@ -116,7 +116,7 @@ pub enum MqttError {
     },
     /// Nobody would get it.
     #[error(
-        "nobody has subscribed to '{topic}', so its events wait: start 'anchorwatch collect', or set 'without-subscriber'"
+        "nobody has subscribed to '{topic}', so its events wait: start 'anchorwatch collect', or give --mqtt-without-subscriber"
     )]
     NoSubscriber {
         /// The topic.

@@ -37,7 +37,8 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, MqttError> {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            let reason = "the system trusts no authority: install the package ca-certificates, or set 'ca'";
+            let reason =
+                "the system trusts no authority: install the package ca-certificates, or give --mqtt-ca";
             return Err(MqttError::Setting(reason.to_string()));
         }
         return Ok(roots);

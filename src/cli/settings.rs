@@ -296,6 +296,15 @@ pub struct Settings {
     )]
     pub mqtt_crops: bool,
 
+    /// An event for which the broker knows no subscriber counts as sent; otherwise it waits for one
+    #[cfg(feature = "mqtt")]
+    #[arg(
+        long, env = "ANCHORWATCH_MQTT_WITHOUT_SUBSCRIBER", value_name = "BOOL", help_heading = "Sending home",
+        num_args = 0..=1, default_value_t = Settings::default().mqtt_without_subscriber,
+        default_missing_value = "true", action = clap::ArgAction::Set
+    )]
+    pub mqtt_without_subscriber: bool,
+
     /// Announce this unit to Home Assistant
     #[cfg(feature = "mqtt")]
     #[arg(
@@ -429,6 +438,8 @@ impl Default for Settings {
             #[cfg(feature = "mqtt")]
             mqtt_crops: false,
             #[cfg(feature = "mqtt")]
+            mqtt_without_subscriber: false,
+            #[cfg(feature = "mqtt")]
             mqtt_discovery: false,
             #[cfg(feature = "mqtt")]
             mqtt_detections: false,
@@ -540,6 +551,7 @@ impl Settings {
             bandwidth: self.mqtt_bandwidth,
             crops: self.mqtt_crops,
             thumbnail_side: self.mqtt_thumbnail,
+            without_subscriber: self.mqtt_without_subscriber,
             discovery: self.mqtt_discovery,
             detections: self.mqtt_detections,
             ..SendOptions::default()

@@ -111,8 +111,11 @@ fn what_waited_comes_home_with_its_pictures() {
     let unreachable = run(send);
     assert!(unreachable.code == 1 && unreachable.stderr.contains("no connection"), "{}", unreachable.stderr);
 
-    // A collector subscribes, and ends: from now on the broker keeps for it.
+    // Nobody would get it: it waits.
     let _broker = mosquitto(folder.path(), port);
+    let nobody = run(send);
+    assert!(nobody.code == 1 && nobody.stderr.contains("subscri"), "{}", nobody.stderr);
+    // A collector subscribes, and ends: from now on the broker keeps for it.
     let collect = ["collect", text(&home), "--mqtt", &url, "--client-id", "shore", "--idle", "3", "--json"];
     let collected = |ended: &str| -> Value { serde_json::from_str(ended).unwrap() };
     assert_eq!(collected(&succeed(collect).stdout)["events"], 0);
