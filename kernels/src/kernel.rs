@@ -226,6 +226,7 @@ pub(crate) struct TapsKernel {
 pub(crate) const PAIR_CHANNELS: usize = 16;
 
 /// Some output rows of [`PAIR_CHANNELS`] channels, from pairs of input rows.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) struct PairsTask<'a> {
     pub(crate) spec: &'a ConvolutionSpec,
     /// Pixels of an output row.
