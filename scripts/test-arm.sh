@@ -81,8 +81,9 @@ as() {
     fi
     $emulate -cpu "$processor" "$kernels" "$@" || return
     [ -z "$quick" ] || return 0
-    # The file system is this machine's, so the tests find their files.
-    $emulate -cpu "$processor" "$runtime" "$@" || return
+    # The file system is this machine's, so the tests find their files. The emulator does not tell that a
+    # program could not be started: that test is for real processors.
+    $emulate -cpu "$processor" "$runtime" --skip a_missing_program_is_said_so "$@" || return
     # shellcheck disable=SC2086 # a program and its arguments
     verdicts $emulate -cpu "$processor" "$program" | without_time >"$outputs/verdicts-$processor"
     if ! diff "$outputs/here" "$outputs/verdicts-$processor"; then

@@ -72,8 +72,8 @@ pub fn compact(lake: &Path, day: &str, grace: Duration) -> Result<Compacted, Lak
     }
     prepare(lake)?;
     let path = lake.join(WRITING).join(LOCK);
-    let held = File::create(&path).map_err(LakeError::file(&path))?;
-    if !lock::take(&held, &path)? {
+    let held = lock::Held(File::create(&path).map_err(LakeError::file(&path))?);
+    if !lock::take(&held.0, &path)? {
         return Err(LakeError::Compacting(lake.to_path_buf()));
     }
     let folder = lake.join(day_folder(day));

@@ -6,6 +6,7 @@
 //! written to again.
 
 use crate::files::{NEW, WRITING, sync_folder};
+use crate::lock::Held;
 use crate::{LakeError, lock};
 use arrow_array::RecordBatch;
 use arrow_ipc::MetadataVersion;
@@ -38,7 +39,7 @@ pub(crate) struct Journal {
 /// A journal that nothing is added to, and its lock.
 pub(crate) struct Sealed {
     pub(crate) path: PathBuf,
-    file: File,
+    file: Held,
 }
 
 impl Journal {
@@ -61,7 +62,7 @@ impl Journal {
         let stream = options
             .and_then(|options| StreamWriter::try_new_with_options(Vec::new(), schema, options))
             .map_err(LakeError::arrow(path))?;
-        let sealed = Sealed { path: path.to_path_buf(), file };
+        let sealed = Sealed { path: path.to_path_buf(), file: Held(file) };
         let mut journal = Self { sealed, stream, rows: 0, bytes: 0, begun: Instant::now() };
         journal.write_frame()?;
         journal.sync()?;
@@ -81,7 +82,7 @@ impl Journal {
     /// When this returns, what was appended lasts through a power cut. After an error the journal must
     /// be sealed.
     pub(crate) fn sync(&self) -> Result<(), LakeError> {
-        self.sealed.file.sync_data().map_err(LakeError::file(&self.sealed.path))
+        self.sealed.file.0.sync_data().map_err(LakeError::file(&self.sealed.path))
     }
 
     /// Ends it.
@@ -98,7 +99,7 @@ impl Journal {
         frame.extend(length.to_le_bytes());
         frame.extend(crc32fast::hash(&content).to_le_bytes());
         frame.extend(content);
-        self.sealed.file.write_all(&frame).map_err(failed())?;
+        self.sealed.file.0.write_all(&frame).map_err(failed())?;
         self.bytes += frame.len() as u64;
         Ok(())
     }
@@ -113,7 +114,7 @@ impl Sealed {
         };
         // Whoever had it may have been done with it before it was locked here.
         let ours = lock::take(&file, path)? && path.exists();
-        Ok(ours.then(|| Self { path: path.to_path_buf(), file }))
+        Ok(ours.then(|| Self { path: path.to_path_buf(), file: Held(file) }))
     }
 
     /// What goes into the names of its files.
@@ -234,7 +235,7 @@ mod tests {
         let (sealed, [head, one, two]) = journal(lake.path());
         assert_eq!(count(&sealed), 3);
         for length in (head..two).rev() {
-            sealed.file.set_len(length).unwrap();
+            sealed.file.0.set_len(length).unwrap();
             assert_eq!(count(&sealed), if length < one { 0 } else { 2 }, "{length} of {two} bytes");
         }
     }
