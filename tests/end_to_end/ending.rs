@@ -91,8 +91,8 @@ fn a_full_disk_stops_the_record_but_not_the_watch() {
         let colour = if number % 3 == 0 { RED } else { GREY };
         pictures::save(&source.join(format!("{number:02}.png")), colour);
     }
-    // Noise, so that its crop is larger than the limit. It comes in the middle.
-    let noise = image::RgbImage::from_fn(600, 600, |x, y| {
+    // Noise, so that its crop is larger than the limit, which the database stays below. It comes in the middle.
+    let noise = image::RgbImage::from_fn(1600, 1600, |x, y| {
         image::Rgb([0, 1, 2].map(|c: u32| (x.wrapping_mul(7919) ^ (y * 104_729 + c * 31 * x * y) >> 3) as u8))
     });
     noise.save(source.join("30-noise.png")).unwrap();
@@ -106,7 +106,7 @@ fn a_full_disk_stops_the_record_but_not_the_watch() {
     }
     // Without the trap the signal of the limit would end the program.
     let ended: Ended = shell
-        .args(["-c", "trap '' XFSZ; ulimit -f 600; exec \"$0\" \"$@\""])
+        .args(["-c", "trap '' XFSZ; ulimit -f 6000; exec \"$0\" \"$@\""])
         .arg(program.get_program())
         .args([
             "run",
