@@ -70,9 +70,9 @@ verdicts() {
 }
 # The integers of the network give the same logits everywhere, to the last bit. Distances and scores are
 # sums in float, whose order is that of each processor's registers: of them, three digits after the point.
-# Clocks are another's affair.
+# Clocks and speed are another's affair.
 comparable() {
-    sed -E 's/"time":"[^"]*",//; s/"uptime":[0-9.e+-]+,//; s/"clock_set":(true|false),//
+    sed -E '/ judged in /d; s/"time":"[^"]*",//; s/"uptime":[0-9.e+-]+,//; s/"clock_set":(true|false),//
         s/("(relative_)?score":-?[0-9]+\.[0-9]{0,3})[0-9]*/\1/g'
 }
 if [ -n "$host" ]; then verdicts "$host" >"$outputs/here"; fi
