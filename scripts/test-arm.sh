@@ -103,7 +103,7 @@ as() {
     echo "the same verdicts as on this machine, and the same $(grep -c logits "$outputs/here") logits to the last bit"
     # What the model file itself says must come out.
     # shellcheck disable=SC2086
-    $emulate -cpu "$processor" "$program" inspect --verify | sed -n '/verif/p' || return
+    $emulate -cpu "$processor" "$program" inspect --verify | sed -n '/erified/p' || return
 }
 
 # All at once, each with its own output.
