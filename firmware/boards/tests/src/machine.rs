@@ -64,6 +64,11 @@ impl Machine {
             .spawn()
             .expect("qemu-system-arm starts");
         let test = wait_for("the emulator's sockets", || UnixStream::connect(folder.join("test")).ok());
+        // They come one after another, in no order that is promised.
+        let is_socket = host.starts_with("unix:");
+        for name in ["monitor", "feed", "host"].iter().take(if is_socket { 3 } else { 2 }) {
+            wait_for("the emulator's sockets", || folder.join(name).exists().then_some(()));
+        }
         Self { qemu, folder: folder.to_path_buf(), test: BufReader::new(test), tty: None }
     }
 
