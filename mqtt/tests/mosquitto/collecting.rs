@@ -106,7 +106,7 @@ fn hostile_messages_are_counted_and_harm_nothing() {
     // A crop of an event that never came, and then an event.
     broker.publish(&["-t", "anchorwatch/u/crop/u-7"], &crop);
     broker.publish(&["-t", "anchorwatch/u/event"], good("u-1", "u").as_bytes());
-    until("the event is home", || home.different() == 1);
+    until("the event is home", || home.came().contains(&("u".to_string(), "u-1".to_string())));
     let report = collector.stop();
     // A unit may be named '..': it is never a path.
     assert_eq!(report.refused as usize, hostile.len() - 1, "{report:?}");

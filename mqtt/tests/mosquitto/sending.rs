@@ -115,7 +115,7 @@ fn whole_crops_come_after_all_events_and_a_damaged_one_holds_up_nothing() {
         send_once(&unit, SendOptions { crops: true, thumbnail_side: 64, ..sending(&broker.url()) }).unwrap();
     assert_eq!((sent.events, sent.crops, sent.unsent), (20, 7, 0));
     let whole = |id: &str| home.store().event(id).unwrap().is_some_and(|event| event.crop_size == [300, 300]);
-    // Of messages that the broker sends again, a later one may be kept before an earlier one.
+    // A crop that comes in one group with its event is kept before the others of that group.
     let good = || (0..ids.len()).step_by(2).filter(|number| ![2, 4, 6].contains(number));
     until("all whole crops are home", || good().all(|number| whole(&ids[number])));
     let here = |id: &String| unit.store.crop(&unit.store.event(id).unwrap().unwrap()).unwrap();
