@@ -2,7 +2,7 @@
 //! log into one, merges small files, prints the views for DuckDB.
 
 use anchorwatch_lake::{COUNT_UNKNOWNS, Entry, LakeSettings, LakeWriter, compact, days, duckdb_views};
-use anchorwatch_mqtt::{BrokerOptions, CollectOptions, Collector, Group};
+use anchorwatch_mqtt::{CollectFlags, Collector, Group};
 use anchorwatch_store::{Crop, Filter, Order, Picture, Store};
 use anyhow::{Context, Result};
 use clap::{Args, Parser};
@@ -55,41 +55,12 @@ struct CollectArgs {
     /// The lake's folder; it is made if it is not there
     lake: PathBuf,
 
-    /// The broker: mqtt://HOST, or mqtts://HOST for TLS
-    #[arg(long, value_name = "URL")]
-    mqtt: String,
+    #[command(flatten)]
+    from: CollectFlags,
 
     /// How the broker knows this collector; must stay the same, and be another for each
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "The broker")]
     client_id: String,
-
-    /// Share the units' events with the other collectors of this group
-    #[arg(long, value_name = "NAME")]
-    group: Option<String>,
-
-    /// The user's name
-    #[arg(long, value_name = "NAME")]
-    mqtt_user: Option<String>,
-
-    /// A file whose first line is the password
-    #[arg(long, value_name = "FILE")]
-    mqtt_password_file: Option<PathBuf>,
-
-    /// The authority that signed the broker's certificate (PEM) [default: those that the system trusts]
-    #[arg(long, value_name = "FILE")]
-    mqtt_ca: Option<PathBuf>,
-
-    /// The client's own certificate (PEM), with --mqtt-key
-    #[arg(long, value_name = "FILE")]
-    mqtt_certificate: Option<PathBuf>,
-
-    /// The key of the client's certificate (PEM)
-    #[arg(long, value_name = "FILE")]
-    mqtt_key: Option<PathBuf>,
-
-    /// What the units' topics begin with
-    #[arg(long, value_name = "TOPIC", default_value = "anchorwatch")]
-    mqtt_prefix: String,
 
     /// Queries see events after so many seconds, or sooner
     #[arg(long, value_name = "SECONDS", default_value_t = LakeSettings::default().seconds)]
@@ -120,22 +91,7 @@ fn collect(args: CollectArgs) -> Result<()> {
     }
     let settings = LakeSettings { seconds: args.seconds, ..LakeSettings::default() };
     let writer = Arc::new(Mutex::new(Some(LakeWriter::open(&args.lake, settings)?)));
-    let options = CollectOptions {
-        broker: BrokerOptions {
-            url: args.mqtt,
-            user: args.mqtt_user,
-            password: None,
-            password_file: args.mqtt_password_file,
-            ca: args.mqtt_ca,
-            certificate: args.mqtt_certificate,
-            key: args.mqtt_key,
-            client_id: Some(args.client_id),
-        },
-        prefix: args.mqtt_prefix,
-        group: args.group,
-        pictures: false,
-        ..CollectOptions::default()
-    };
+    let options = args.from.options(args.client_id, false);
     let theirs = writer.clone();
     let collector = Collector::start(options, move |group| keep(&theirs, group))?;
     let (mut kept, mut since, mut said) = (0, Instant::now(), None);

@@ -1,10 +1,11 @@
 //! Home: subscribes to the units, and acknowledges a message only when what it brought was kept. The
 //! broker keeps the session while the collector is away, so that nothing is lost meanwhile.
 
-use crate::backoff::Backoff;
+use crate::background::Background;
 use crate::broker::{self, Broker};
 use crate::connection::{Connection, Seen};
 use crate::report::Board;
+use crate::retry::Retry;
 use crate::sender::runtime;
 use crate::topics::{Named, Topics, is_id_of, is_unit};
 use crate::{
@@ -12,19 +13,13 @@ use crate::{
     thumbnail,
 };
 use rumqttc::v5::mqttbytes::v5::Publish;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a group waits for one more message.
 const FOR_MORE: Duration = Duration::from_millis(20);
-/// A connection that lasted so long was a good one.
-const GOOD: Duration = Duration::from_secs(10);
-
 /// Collects what units send, until it is dropped.
 pub struct Collector {
-    stop: Stop,
-    board: Board<Collected>,
-    thread: Option<JoinHandle<()>>,
+    background: Background<Collected>,
 }
 
 /// What keeps a group; the reason if it cannot.
@@ -78,53 +73,29 @@ impl Collector {
         };
         let runtime = runtime()?;
         let work = move || runtime.block_on(keep_collecting(&broker, &mut collecting));
-        let thread =
-            std::thread::Builder::new().name("collect".to_string()).spawn(work).map_err(MqttError::Start)?;
-        Ok(Self { stop, board, thread: Some(thread) })
+        Ok(Self { background: Background::start("collect", stop, board, work)? })
     }
 
     /// What it did so far, and what is wrong.
     pub fn report(&self) -> Collected {
-        self.board.read()
+        self.background.board.read()
     }
 
     /// Ends it. What was not kept by then comes next time.
-    pub fn stop(mut self) -> Collected {
-        self.end();
-        self.board.read()
-    }
-
-    fn end(&mut self) {
-        self.stop.stop();
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the thread that collects panicked");
-        }
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.end();
+    pub fn stop(self) -> Collected {
+        self.background.end()
     }
 }
 
 /// Never gives up.
 async fn keep_collecting(broker: &Broker, collecting: &mut Collecting) {
-    let mut backoff = Backoff::new(collecting.options.retry_ms, collecting.options.retry_most_ms);
-    let mut said = String::new();
+    let mut retry = Retry::new(collecting.options.retry_ms, collecting.options.retry_most_ms);
     while !collecting.stop.is_stopped() {
         let since = Instant::now();
         let Err(error) = collect(broker, collecting).await else { return };
         collecting.board.trouble(&error);
         collecting.board.change(|collected| collected.connected = false);
-        let level = if said == error.to_string() { log::Level::Debug } else { log::Level::Warn };
-        log::log!(level, "{error}");
-        said = error.to_string();
-        if since.elapsed() > GOOD {
-            backoff.reset();
-        }
-        let wait = if error.needs_a_change() { backoff.long_wait() } else { backoff.wait() };
-        collecting.stop.within(wait).await;
+        retry.after(&error, since, false, &collecting.stop).await;
     }
 }
 

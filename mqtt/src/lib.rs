@@ -4,6 +4,7 @@
 //!
 //! It records nothing by itself and knows nothing of cameras: the spool is `anchorwatch-store`.
 
+mod background;
 mod backoff;
 mod bandwidth;
 mod broker;
@@ -15,11 +16,13 @@ mod detections;
 mod discovery;
 mod error;
 mod event_payload;
+mod flags;
 mod group;
 mod home;
 mod options;
 mod outbox;
 mod report;
+mod retry;
 mod sender;
 mod session;
 mod status;
@@ -33,6 +36,7 @@ pub use detections::detections;
 pub use discovery::discovery;
 pub use error::MqttError;
 pub use event_payload::{MAX_EVENT_BYTES, Refusal, SCHEMA, event_from_json, event_json};
+pub use flags::CollectFlags;
 pub use group::{Group, LatePicture};
 pub use home::keep_in_store;
 pub use options::{BrokerOptions, CollectOptions, SendOptions};

@@ -1,11 +1,12 @@
 //! The thread that sends the field log home, however long the network is away.
 
-use crate::backoff::Backoff;
+use crate::background::Background;
 use crate::bandwidth::Bandwidth;
 use crate::broker::{self, Broker};
 use crate::connection::Connection;
 use crate::outbox::Suspects;
 use crate::report::Board;
+use crate::retry::Retry;
 use crate::session::{self, Sending};
 use crate::topics::Topics;
 use crate::{About, MqttError, SendOptions, Sent, Stop, status};
@@ -14,19 +15,13 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::LastWill;
 use std::collections::HashMap;
 use std::path::Path;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-/// A connection that lasted so long was a good one.
-const GOOD: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// Sends what is recorded into a store until it is dropped. It reads and marks the store with a handle of
 /// its own; who records is never held up.
 pub struct Sender {
-    stop: Stop,
-    board: Board<Sent>,
+    background: Background<Sent>,
     about: Board<About>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Sender {
@@ -42,14 +37,12 @@ impl Sender {
         let runtime = runtime()?;
         let folder = folder.to_path_buf();
         let work = move || runtime.block_on(keep_sending(&folder, &broker, &mut sending));
-        let thread =
-            std::thread::Builder::new().name("mqtt".to_string()).spawn(work).map_err(MqttError::Start)?;
-        Ok(Self { stop, board, about, thread: Some(thread) })
+        Ok(Self { background: Background::start("mqtt", stop, board, work)?, about })
     }
 
     /// Something was recorded. Without this it is seen some seconds later.
     pub fn wake(&self) {
-        self.stop.wake();
+        self.background.stop.wake();
     }
 
     /// Says something else of the unit from now on.
@@ -59,26 +52,18 @@ impl Sender {
 
     /// What it did so far, and what is wrong.
     pub fn report(&self) -> Sent {
-        self.board.read()
+        self.background.board.read()
+    }
+
+    /// Tells what [`Sender::report`] does, wherever the sender is.
+    pub fn reporter(&self) -> Box<dyn Fn() -> Sent + Send + Sync> {
+        let board = self.background.board.clone();
+        Box::new(move || board.read())
     }
 
     /// Ends it, after a last word to the broker. What is not sent then is sent next time.
-    pub fn stop(mut self) -> Sent {
-        self.end();
-        self.board.read()
-    }
-
-    fn end(&mut self) {
-        self.stop.stop();
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the thread that sends panicked");
-        }
-    }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.end();
+    pub fn stop(self) -> Sent {
+        self.background.end()
     }
 }
 
@@ -139,21 +124,13 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, MqttError> {
 
 /// Never gives up.
 async fn keep_sending(folder: &Path, broker: &Broker, sending: &mut Sending) {
-    let mut backoff = Backoff::new(sending.options.retry_ms, sending.options.retry_most_ms);
-    let mut said = String::new();
+    let mut retry = Retry::new(sending.options.retry_ms, sending.options.retry_most_ms);
     while !sending.stop.is_stopped() {
         let (before, since) = (sending.board.read().events, Instant::now());
         let Err(error) = attempt(folder, broker, sending).await else { return };
         sending.board.trouble(&error);
-        // The same error every few minutes, for days, is no news.
-        let level = if said == error.to_string() { log::Level::Debug } else { log::Level::Warn };
-        log::log!(level, "{error}");
-        said = error.to_string();
-        if sending.board.read().events > before || since.elapsed() > GOOD {
-            backoff.reset();
-        }
-        let wait = if error.needs_a_change() { backoff.long_wait() } else { backoff.wait() };
-        sending.stop.within(wait).await;
+        let progress = sending.board.read().events > before;
+        retry.after(&error, since, progress, &sending.stop).await;
     }
 }
 

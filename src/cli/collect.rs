@@ -1,7 +1,7 @@
 //! `anchorwatch collect`: at home, many units' events come into one field log.
 
 use super::terminal;
-use anchorwatch_mqtt::{BrokerOptions, CollectOptions, Collected, Collector, keep_in_store};
+use anchorwatch_mqtt::{CollectFlags, Collected, Collector, keep_in_store};
 use anchorwatch_store::{Retention, Store};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -21,47 +21,12 @@ pub struct CollectArgs {
     /// The field log to write into; it is made if it is not there
     folder: PathBuf,
 
-    /// The broker: mqtt://HOST, or mqtts://HOST for TLS
-    #[arg(long, env = "ANCHORWATCH_MQTT", value_name = "URL", help_heading = "The broker")]
-    mqtt: String,
+    #[command(flatten)]
+    from: CollectFlags,
 
     /// How the broker knows this collector; must stay the same, and be another for each
     #[arg(long, value_name = "NAME", default_value = "anchorwatch-collector", help_heading = "The broker")]
     client_id: String,
-
-    /// The user's name
-    #[arg(long, env = "ANCHORWATCH_MQTT_USER", value_name = "NAME", help_heading = "The broker")]
-    mqtt_user: Option<String>,
-
-    /// A file whose first line is the password
-    #[arg(long, env = "ANCHORWATCH_MQTT_PASSWORD_FILE", value_name = "FILE", help_heading = "The broker")]
-    mqtt_password_file: Option<PathBuf>,
-
-    /// The authority that signed the broker's certificate (PEM) [default: those that the system trusts]
-    #[arg(long, env = "ANCHORWATCH_MQTT_CA", value_name = "FILE", help_heading = "The broker")]
-    mqtt_ca: Option<PathBuf>,
-
-    /// The client's own certificate (PEM), with --mqtt-key
-    #[arg(long, env = "ANCHORWATCH_MQTT_CERTIFICATE", value_name = "FILE", help_heading = "The broker")]
-    mqtt_certificate: Option<PathBuf>,
-
-    /// The key of the client's certificate (PEM)
-    #[arg(long, env = "ANCHORWATCH_MQTT_KEY", value_name = "FILE", help_heading = "The broker")]
-    mqtt_key: Option<PathBuf>,
-
-    /// What the units' topics begin with
-    #[arg(
-        long,
-        env = "ANCHORWATCH_MQTT_PREFIX",
-        value_name = "TOPIC",
-        default_value = "anchorwatch",
-        help_heading = "The broker"
-    )]
-    mqtt_prefix: String,
-
-    /// Share the units' messages with the other collectors of this group
-    #[arg(long, value_name = "NAME")]
-    group: Option<String>,
 
     /// Events only, no pictures
     #[arg(long)]
@@ -87,22 +52,7 @@ pub fn run(args: CollectArgs) -> anyhow::Result<ExitCode> {
     }
     let retention = Retention { max_bytes: args.keep_size.map(|size| size << 20), ..Retention::default() };
     let mut store = Store::open(&args.folder, &args.client_id, retention)?;
-    let options = CollectOptions {
-        broker: BrokerOptions {
-            url: args.mqtt,
-            user: args.mqtt_user,
-            password: None,
-            password_file: args.mqtt_password_file,
-            ca: args.mqtt_ca,
-            certificate: args.mqtt_certificate,
-            key: args.mqtt_key,
-            client_id: Some(args.client_id),
-        },
-        prefix: args.mqtt_prefix,
-        group: args.group,
-        pictures: !args.no_pictures,
-        ..CollectOptions::default()
-    };
+    let options = args.from.options(args.client_id, !args.no_pictures);
     let collector = Collector::start(options, move |group| keep_in_store(&mut store, group))?;
     let (bar, mut last, mut since) = (terminal::status_line(None), Collected::default(), Instant::now());
     while !ended.load(Ordering::Relaxed) {
