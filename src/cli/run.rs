@@ -141,6 +141,10 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
     heed_signals(capture.stopper(), reload)?;
     #[cfg(feature = "web")]
     let page = page(&settings, model.metadata(), &mut run)?;
+    #[cfg(all(feature = "web", feature = "mqtt"))]
+    if let (Some((page, _)), Some(sender)) = (&page, &sender) {
+        page.ask(sender.reporter());
+    }
     let mut systemd = Systemd::new();
     systemd.ready();
 
@@ -151,10 +155,6 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         #[cfg(feature = "web")]
         if let Some((page, _)) = &page {
             page.tell(&happening, tally);
-        }
-        #[cfg(all(feature = "web", feature = "mqtt"))]
-        if let (Happening::Round, Some((page, _)), Some(sender)) = (&happening, &page, &sender) {
-            page.sent(sender.report());
         }
         if let (Happening::Judged { region, verdict, background, .. }, Some(companion)) =
             (&happening, &companion)

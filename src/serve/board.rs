@@ -7,10 +7,14 @@ use crate::pipeline::{Happening, Tally};
 use crate::vision::Region;
 use crate::watch::Sighting;
 use anchorwatch_core::Verdict;
+#[cfg(feature = "mqtt")]
+use anchorwatch_mqtt::Sent;
 use image::RgbImage;
 use image::imageops::crop_imm;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
+#[cfg(feature = "mqtt")]
+use std::sync::OnceLock;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,11 +28,16 @@ const LOOKED: Duration = Duration::from_secs(3);
 /// Without a frame for so long, it is not well.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Tells how sending home goes.
+#[cfg(feature = "mqtt")]
+type Reporter = Box<dyn Fn() -> Sent + Send + Sync>;
+
 /// What is shown of a run.
-#[derive(Debug)]
 pub struct Board {
     classes: Vec<String>,
     tries: Sender<Option<f32>>,
+    #[cfg(feature = "mqtt")]
+    sent: OnceLock<Reporter>,
     state: Mutex<State>,
 }
 
@@ -44,8 +53,6 @@ struct State {
     events: VecDeque<Event>,
     told: u64,
     tally: Tally,
-    #[cfg(feature = "mqtt")]
-    sent: Option<anchorwatch_mqtt::Sent>,
 }
 
 #[derive(Debug)]
@@ -73,10 +80,14 @@ impl Board {
             events: VecDeque::new(),
             told: 0,
             tally,
-            #[cfg(feature = "mqtt")]
-            sent: None,
         };
-        Self { classes: classes.to_vec(), tries, state: Mutex::new(state) }
+        Self {
+            classes: classes.to_vec(),
+            tries,
+            #[cfg(feature = "mqtt")]
+            sent: OnceLock::new(),
+            state: Mutex::new(state),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -119,16 +130,16 @@ impl Board {
         }
     }
 
-    /// How sending home goes.
+    /// From now on, `reporter` is asked how sending home goes, when somebody looks.
     #[cfg(feature = "mqtt")]
-    pub fn sent(&self, sent: anchorwatch_mqtt::Sent) {
-        self.lock().sent = Some(sent);
+    pub fn ask(&self, reporter: Reporter) {
+        let _ = self.sent.set(reporter); // the first one stays
     }
 
-    /// What was told of it last.
+    /// How sending home goes, if anything is sent.
     #[cfg(feature = "mqtt")]
-    pub fn last_sent(&self) -> Option<anchorwatch_mqtt::Sent> {
-        self.lock().sent.clone()
+    pub fn sent(&self) -> Option<Sent> {
+        self.sent.get().map(|sent| sent())
     }
 
     /// Whether frames come: with the seconds since the last one.
@@ -193,7 +204,7 @@ impl Board {
             ("Last frame", age.map_or("none yet".to_string(), |age| format!("{age:.1} s ago"))),
         ]);
         #[cfg(feature = "mqtt")]
-        if let Some(sent) = self.last_sent() {
+        if let Some(sent) = self.sent() {
             let waiting = format!("{} events, {} wait", sent.events, sent.unsent);
             figures.insert(
                 "Sent home",
@@ -269,7 +280,7 @@ impl Event {
     fn shown(&self, classes: &[String]) -> Value {
         json!({
             "number": self.number,
-            "time": crate::record::events::timestamp(self.began.time),
+            "time": crate::record::timestamp(self.began.time),
             "class": self.class.and_then(|class| classes.get(class)),
             "relative_score": self.relative_score.is_finite().then_some(self.relative_score),
             "seconds": self.seconds,

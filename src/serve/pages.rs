@@ -104,7 +104,7 @@ fn metrics(board: &Board) -> String {
     add("events_total", counter, "Times that something unknown came into view", tally.events as f64);
     add("camera_losses_total", counter, "Times that the camera was lost", tally.losses as f64);
     #[cfg(feature = "mqtt")]
-    if let Some(sent) = board.last_sent() {
+    if let Some(sent) = board.sent() {
         add(
             "broker_connected",
             "gauge",

@@ -57,19 +57,19 @@ impl DriftWatch {
         some.then_some(Self { classes, counts: [0.0; 5], moved: false })
     }
 
-    /// Takes in a verdict on a frame of that time; what it makes of all so far, once there are enough.
+    /// Takes in a verdict on a frame of that time. If it counts, what it makes of all so far, once there are
+    /// enough.
     pub fn add(&mut self, verdict: &Verdict, at: Moment) -> Option<Drift> {
-        if !verdict.is_unknown()
-            && let Some(class) = verdict.class
-            && let Some(Some((quantiles, last))) = self.classes.get_mut(class)
-            && last.is_none_or(|last| at.uptime >= last + APART)
-        {
-            *last = Some(at.uptime);
-            let interval = quantiles.iter().filter(|quantile| verdict.score > **quantile).count();
-            self.counts[interval] += 1.0;
-            if self.counts.iter().sum::<f64>() >= MOST {
-                self.counts.iter_mut().for_each(|count| *count /= 2.0);
-            }
+        let class = verdict.class.filter(|_| !verdict.is_unknown())?;
+        let (quantiles, last) = self.classes.get_mut(class)?.as_mut()?;
+        if last.is_some_and(|last| at.uptime < last + APART) {
+            return None;
+        }
+        *last = Some(at.uptime);
+        let interval = quantiles.iter().filter(|quantile| verdict.score > **quantile).count();
+        self.counts[interval] += 1.0;
+        if self.counts.iter().sum::<f64>() >= MOST {
+            self.counts.iter_mut().for_each(|count| *count /= 2.0);
         }
         self.compare()
     }
