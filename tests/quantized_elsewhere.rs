@@ -7,7 +7,8 @@ mod support;
 use anchorwatch::network::{Model, ModelFile};
 use serde::Deserialize;
 use std::process::Command;
-use support::{python_with_onnxruntime, read_floats};
+use support::python::python_with;
+use support::read_floats;
 
 #[derive(Deserialize)]
 struct Case {
@@ -18,7 +19,7 @@ struct Case {
 
 #[test]
 fn they_run_in_integers_and_right() {
-    let Some(python) = python_with_onnxruntime() else { return };
+    let Some(python) = python_with("onnx, onnxruntime") else { return };
     let folder = tempfile::tempdir().unwrap();
     let script = format!("{}/tests/quantized_elsewhere.py", std::env::var("CARGO_MANIFEST_DIR").unwrap());
     let run = Command::new(python).arg(script).arg(folder.path()).output().unwrap();

@@ -12,7 +12,8 @@ use anchorwatch_core::{Centres, Scorer};
 use image::RgbImage;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{python_with_onnxruntime, read_floats};
+use support::python::python_with;
+use support::read_floats;
 
 const PICTURES: usize = 1000;
 
@@ -66,7 +67,7 @@ fn root() -> PathBuf {
 
 #[test]
 fn onnxruntime_gives_the_same_answers() {
-    let Some(python) = python_with_onnxruntime() else { return };
+    let Some(python) = python_with("onnx, onnxruntime") else { return };
     let root = root();
     let path = std::env::var_os("ANCHORWATCH_TEST_MODEL")
         .map_or_else(|| root.join("models/default.onnx"), PathBuf::from);

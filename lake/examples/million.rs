@@ -8,6 +8,8 @@
 mod duckdb;
 #[path = "../tests/lake/fleet.rs"]
 mod fleet;
+#[path = "../../tests/support/python.rs"]
+mod python;
 
 use anchorwatch_lake::{COUNT_UNKNOWNS, LakeSettings, LakeWriter, compact, days, duckdb_views};
 use fleet::{Fleet, Truth};
@@ -72,7 +74,7 @@ fn told(what: &str, begin: Instant, lake: &Path) -> Result<(), Failure> {
 
 /// Counts what is unknown by unit and day, and compares with the truth.
 fn count(lake: &Path, truth: &Truth) -> Result<(), Failure> {
-    let Some(python) = duckdb::python() else { return Ok(()) };
+    let Some(python) = python::python_with("duckdb") else { return Ok(()) };
     let views = duckdb_views(lake);
     let on_copies = COUNT_UNKNOWNS.replace("FROM events", "FROM copies");
     for (what, sql) in [("each once", COUNT_UNKNOWNS), ("all copies", on_copies.as_str())] {

@@ -6,7 +6,7 @@
 use crate::live::{ppm, write_script};
 use crate::models;
 use crate::pictures::{GREY, RED};
-use crate::program::{command, succeed, text};
+use crate::program::{command, succeed, text, wait_for};
 use crate::videos;
 use anchorwatch::vision::load_picture;
 use anchorwatch_store::{Event as Recorded, Filter, Order, Store, StoreError};
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Frames of an hour at 30 a second.
 const AN_HOUR: u64 = 108_000;
@@ -24,14 +24,6 @@ fn memory(program: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(300), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// An hour's frames as fast as they can be read, into 64 regions each: most come while another is judged.

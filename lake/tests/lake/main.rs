@@ -10,3 +10,8 @@ mod queries;
 mod read;
 mod scratch;
 mod trouble;
+
+#[path = "../../../tests/support/python.rs"]
+mod python;
+#[path = "../../../tests/support/small_disk.rs"]
+mod small_disk;

@@ -1,7 +1,8 @@
 //! DuckDB reads the lake as it is, counts right, and shows each event once.
 
-use crate::duckdb::{python, query};
+use crate::duckdb::query;
 use crate::fleet::{Fleet, Truth};
+use crate::python::python_with;
 use crate::scratch;
 use anchorwatch_lake::{COUNT_UNKNOWNS, Entry, LakeSettings, LakeWriter, compact, days, duckdb_views};
 use anchorwatch_store::{Crop, Facts, Identity, Kind, Moment, NewEvent, Picture};
@@ -19,7 +20,7 @@ fn counted(python: &Path, lake: &Path) -> Truth {
 
 #[test]
 fn unknowns_are_counted_by_unit_and_day_though_events_come_twice() {
-    let Some(python) = python() else { return };
+    let Some(python) = python_with("duckdb") else { return };
     let lake = scratch::folder();
     let lake = lake.path();
     let settings = LakeSettings { rows: 8000, ..LakeSettings::default() };
@@ -55,7 +56,7 @@ fn unknowns_are_counted_by_unit_and_day_though_events_come_twice() {
 
 #[test]
 fn duckdb_has_the_types_and_the_names_that_units_gave_themselves() {
-    let Some(python) = python() else { return };
+    let Some(python) = python_with("duckdb") else { return };
     let folder = scratch::folder();
     let lake = folder.path().join("it's a lake");
     let mut writer = LakeWriter::open(&lake, LakeSettings::default()).unwrap();

@@ -3,43 +3,13 @@
 use crate::fleet::Fleet;
 use crate::read::{ids, unfinished};
 use crate::scratch;
+use crate::small_disk::SmallDisk;
 use anchorwatch_lake::{LakeError, LakeSettings, LakeWriter};
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
-
-/// A small disk of its own (a tmpfs, which only root may mount).
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    /// `None` where it may not be mounted.
-    fn mount(size: &str) -> Option<Self> {
-        let folder = scratch::folder();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "anchorwatch-test"])
-            .arg(folder.path())
-            .output();
-        if mounted.is_ok_and(|mounted| mounted.status.success()) {
-            return Some(Self(folder));
-        }
-        eprintln!("skipped: only root may mount the small disk that this test fills");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.path()).status();
-    }
-}
 
 #[test]
 fn a_full_disk_loses_nothing_that_was_taken() {
-    let Some(disk) = Disk::mount("4m") else { return };
+    let Some(disk) = SmallDisk::mount("4m") else { return };
     let filler = disk.path().join("filler");
     std::fs::write(&filler, vec![7; 2 << 20]).unwrap();
     let lake = disk.path().join("lake");

@@ -1,41 +1,12 @@
-//! A small disk of its own (a tmpfs, which only root may mount) that fills up.
+//! A small disk that fills up.
 
 use crate::made::{content, event};
+use crate::small_disk::SmallDisk;
 use anchorwatch_store::{Filter, Order, Retention, Store, verify};
-use std::path::Path;
-use std::process::Command;
-
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    /// `None` where it may not be mounted.
-    fn mount(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "anchorwatch-test"])
-            .arg(folder.path())
-            .output();
-        if mounted.is_ok_and(|mounted| mounted.status.success()) {
-            return Some(Self(folder));
-        }
-        eprintln!("skipped: only root may mount the small disk that this test fills");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.path()).status();
-    }
-}
 
 #[test]
 fn on_a_full_disk_old_events_make_room_for_new_ones() {
-    let Some(disk) = Disk::mount("16m") else { return };
+    let Some(disk) = SmallDisk::mount("16m") else { return };
     let mut store =
         Store::open(disk.path(), "unit", Retention { free_floor: 0, ..Retention::default() }).unwrap();
     for number in 0..200 {
@@ -55,7 +26,7 @@ fn on_a_full_disk_old_events_make_room_for_new_ones() {
 
 #[test]
 fn the_floor_of_free_space_is_kept() {
-    let Some(disk) = Disk::mount("24m") else { return };
+    let Some(disk) = SmallDisk::mount("24m") else { return };
     let retention = Retention { free_floor: 12 << 20, ..Retention::default() };
     let mut store = Store::open(disk.path(), "unit", retention).unwrap();
     for number in 0..400 {
@@ -69,7 +40,7 @@ fn the_floor_of_free_space_is_kept() {
 
 #[test]
 fn when_nothing_can_make_room_losses_are_counted_and_it_goes_on() {
-    let Some(disk) = Disk::mount("6m") else { return };
+    let Some(disk) = SmallDisk::mount("6m") else { return };
     let mut store =
         Store::open(disk.path(), "unit", Retention { free_floor: 0, ..Retention::default() }).unwrap();
     let kept = store.record(&[event(0, 1000)]).ids[0].clone().unwrap();

@@ -7,3 +7,6 @@ mod late_crop;
 mod limits;
 mod made;
 mod power_cut;
+
+#[path = "../../../tests/support/small_disk.rs"]
+mod small_disk;
