@@ -3,7 +3,7 @@
 
 use crate::capture::{Frame, Moment, boot_id};
 use crate::pipeline::{Happening, Notice};
-use crate::record::events::timestamp;
+use crate::record::timestamp;
 use crate::vision::Region;
 use crate::watch::Sighting;
 use anchorwatch_core::Verdict;

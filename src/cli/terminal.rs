@@ -1,7 +1,7 @@
 //! Standard output, standard error, and the progress bars between the two: lines are printed above
 //! the bars, and messages too.
 
-use crate::record::events::timestamp;
+use crate::record::timestamp;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::LazyLock;

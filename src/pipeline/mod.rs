@@ -15,13 +15,14 @@ pub use tally::Tally;
 use crate::board::PaceRule;
 use crate::capture::{CaptureError, Frame, Moment, Skipped};
 use crate::network::{Crew, JudgeError, Judgement, Metadata};
-use crate::record::{Label, Phase};
+use crate::record::Label;
 use crate::vision::{Region, RegionError, RegionFinder, RegionRule};
 use crate::watch::background::{self, Background, BackgroundRule};
 use crate::watch::drift::DriftWatch;
 use crate::watch::schedule::Schedule;
 use crate::watch::{Change, Sight, Sighting, SightingWatch};
 use anchorwatch_core::{RegionsFull, Verdict, WatchConfig, WatchConfigError};
+use anchorwatch_store::Kind;
 use image::imageops::crop_imm;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -437,7 +438,7 @@ impl<'a> Run<'a> {
 fn single(frame: &Frame, region: Region, judged: &Judgement) -> NewEvent {
     let Region { x, y, width, height, .. } = region;
     NewEvent {
-        phase: Phase::Single,
+        kind: Kind::Single,
         time: frame.captured,
         source: frame.name.clone(),
         frame: frame.index,

@@ -6,8 +6,8 @@ use super::Notice;
 use crate::capture::{Frame, Moment};
 use crate::network::Model;
 use crate::record::event_log::{happened, judged, summed_up};
-use crate::record::events::timestamp;
-use crate::record::{AnnotatedFolder, EventLog, Judging, Label, Phase, Summary};
+use crate::record::timestamp;
+use crate::record::{AnnotatedFolder, EventLog, Judging, Label, Summary};
 use crate::vision::Region;
 use crate::watch::Sighting;
 use anchorwatch_core::Verdict;
@@ -28,7 +28,7 @@ const MOST_FRAMES: usize = 4;
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     /// What happened.
-    pub phase: Phase,
+    pub kind: Kind,
     /// When.
     pub time: Moment,
     /// The file or device.
@@ -52,7 +52,7 @@ pub struct NewEvent {
 impl NewEvent {
     /// Something unknown has come into view.
     pub fn started(sighting: &Sighting, source: &str) -> Self {
-        Self::new(Phase::Started, sighting.started, sighting, source)
+        Self::new(Kind::Started, sighting.started, sighting, source)
     }
 
     /// It is gone: its worst frame.
@@ -65,13 +65,13 @@ impl NewEvent {
             worst_frame: sighting.worst.frame,
             best_frame: sighting.best.frame,
         };
-        Self { summary: Some(summary), ..Self::new(Phase::Finished, sighting.last, sighting, source) }
+        Self { summary: Some(summary), ..Self::new(Kind::Finished, sighting.last, sighting, source) }
     }
 
-    fn new(phase: Phase, time: Moment, sighting: &Sighting, source: &str) -> Self {
+    fn new(kind: Kind, time: Moment, sighting: &Sighting, source: &str) -> Self {
         let worst = &sighting.worst;
         Self {
-            phase,
+            kind,
             time,
             source: source.to_string(),
             frame: worst.frame,
@@ -322,12 +322,10 @@ impl Writer {
     }
 
     fn gather_event(&mut self, new: NewEvent, group: &mut Group) {
-        let (kind, begins, ends) = match new.phase {
-            Phase::Single => (Kind::Single, None, None),
-            Phase::Started => (Kind::Started, Some(Span::InView(new.region.id)), None),
-            Phase::Finished => (Kind::Finished, None, Some(Span::InView(new.region.id))),
-        };
-        let mut facts = happened(kind, new.time, &new.source);
+        let in_view = Some(Span::InView(new.region.id));
+        let begins = in_view.filter(|_| new.kind == Kind::Started);
+        let ends = in_view.filter(|_| new.kind == Kind::Finished);
+        let mut facts = happened(new.kind, new.time, &new.source);
         facts.frame = new.frame;
         judged(&mut facts, new.region, &new.verdict, &new.distances, &new.logits, &self.model);
         if let Some(summary) = &new.summary {
@@ -422,7 +420,7 @@ mod tests {
 
     fn event() -> NewEvent {
         NewEvent {
-            phase: Phase::Single,
+            kind: Kind::Single,
             time: Moment::now(),
             source: "a test".to_string(),
             frame: 0,

@@ -1,7 +1,7 @@
 //! The event log of a run: brings what the pipeline tells into the form of the field log
 //! (`anchorwatch-store`), which keeps it through power cuts and full disks. Pictures are encoded here.
 
-use super::events::Summary;
+use super::timestamp::milliseconds;
 use crate::capture::{Moment, boot_id};
 use crate::vision::Region;
 use anchorwatch_core::Verdict;
@@ -11,9 +11,9 @@ use anchorwatch_store::{
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 const JPEG_QUALITY: u8 = 90;
 
@@ -63,6 +63,23 @@ pub struct Judging {
     pub id: String,
     /// Its name, as its maker gave it.
     pub name: String,
+}
+
+/// What there was between an event's start and its end.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// When it started, RFC 3339, UTC.
+    pub started: String,
+    /// From the first to the last unknown frame, in seconds.
+    pub seconds: f64,
+    /// Frames judged between the two, both included.
+    pub frames: u64,
+    /// How many of them were unknown.
+    pub unknown_frames: u64,
+    /// Number of the frame with the largest score; the event's other figures describe it.
+    pub worst_frame: u64,
+    /// Number of the frame that shows it best, large and sharp; the crop is of it.
+    pub best_frame: u64,
 }
 
 impl EventLog {
@@ -133,10 +150,9 @@ impl EventLog {
 
 /// A moment as the field log has it.
 fn stored(moment: Moment) -> anchorwatch_store::Moment {
-    let milliseconds = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     anchorwatch_store::Moment {
-        utc_ms: milliseconds(moment.time.duration_since(UNIX_EPOCH).unwrap_or_default()),
-        uptime_ms: milliseconds(moment.uptime),
+        utc_ms: milliseconds(moment.time),
+        uptime_ms: i64::try_from(moment.uptime.as_millis()).unwrap_or(i64::MAX),
         boot: boot_id().to_string(),
         clock_set: moment.clock_set,
     }
@@ -180,15 +196,15 @@ pub fn summed_up(facts: &mut Facts, summary: &Summary) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Event, Line, Phase};
     use anchorwatch_store::Filter;
+    use serde_json::Value;
 
     /// What is recorded comes out as the line that other programs read.
     #[test]
     fn an_event_becomes_a_line() {
         let folder = tempfile::tempdir().unwrap();
         let keep_all = Retention { free_floor: 0, ..Retention::default() };
-        let crop = RgbImage::from_fn(8, 6, |x, y| image::Rgb([x as u8 * 10, y as u8 * 20, 77]));
+        let crop_pixels = RgbImage::from_fn(8, 6, |x, y| image::Rgb([x as u8 * 10, y as u8 * 20, 77]));
         let model =
             Judging { classes: vec!["cat".into(), "dog".into()], id: "ab12".into(), name: "m".into() };
         let region = Region { id: 3, x: 1, y: 2, width: 8, height: 6 };
@@ -206,41 +222,38 @@ mod tests {
                 .map(|(verdict, distances)| {
                     let mut facts = happened(Kind::Single, now, "cam");
                     judged(&mut facts, region, verdict, distances, &[0.5], &model);
-                    NewEvent { facts, crop: Some(log.encode(&crop).unwrap()), identity: None }
+                    NewEvent { facts, crop: Some(log.encode(&crop_pixels).unwrap()), identity: None }
                 })
                 .collect();
             assert_eq!(log.record(&group).error, None);
         }
         let mut lines = Vec::new();
         Store::attach(folder.path()).unwrap().export_jsonl(&Filter::default(), &mut lines).unwrap();
-        let lines: Vec<Event> = String::from_utf8(lines)
+        let lines: Vec<Value> = String::from_utf8(lines)
             .unwrap()
             .lines()
-            .map(|line| match serde_json::from_str(line).unwrap() {
-                Line::Event(event) => *event,
-                Line::Camera(camera) => panic!("{camera:?}"),
-            })
+            .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         assert_eq!(lines.len(), 4);
         for (line, (verdict, distances)) in lines.iter().zip(verdicts.iter().zip(&distances).cycle()) {
             let finite = verdict.score.is_finite();
+            let number = |value: f32| json!(value);
+            let if_finite = |value: f32| if finite { number(value) } else { Value::Null };
             assert_eq!(
-                (line.phase, line.region_box, line.unit.as_str()),
-                (Phase::Single, [1, 2, 8, 6], "a_unit")
+                (&line["phase"], &line["region_box"], &line["unit"]),
+                (&json!("single"), &json!([1, 2, 8, 6]), &json!("a_unit"))
             );
-            assert_eq!((line.score, line.class.is_some()), (finite.then_some(verdict.score), finite));
-            assert_eq!(
-                (line.relative_score, line.threshold),
-                (finite.then(|| verdict.relative_score()), 10.0)
-            );
-            assert_eq!(line.distances, if finite { distances.clone() } else { Vec::new() });
-            assert_eq!((line.logits[0], line.model_version.as_deref()), (0.5, Some("m")));
-            assert_eq!(line.time, crate::record::events::timestamp(now.time));
+            assert_eq!((&line["score"], line["class"].is_string()), (&if_finite(verdict.score), finite));
+            assert_eq!(line["relative_score"], if_finite(verdict.relative_score()));
+            assert_eq!(line["threshold"], number(10.0));
+            assert_eq!(line["distances"], if finite { json!(distances) } else { json!([]) });
+            assert_eq!((&line["logits"][0], &line["model_version"]), (&number(0.5), &json!("m")));
+            assert_eq!(line["time"], crate::record::timestamp(now.time));
         }
         for (line, exact) in [(&lines[0], true), (&lines[2], false)] {
-            let saved =
-                crate::vision::load_picture(&folder.path().join(line.crop.as_ref().unwrap())).unwrap();
-            assert_eq!((saved.dimensions(), saved == crop), ((8, 6), exact));
+            let crop = line["crop"].as_str().unwrap();
+            let saved = crate::vision::load_picture(&folder.path().join(crop)).unwrap();
+            assert_eq!((saved.dimensions(), saved == crop_pixels), ((8, 6), exact));
         }
     }
 }

@@ -297,8 +297,8 @@ impl Event {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds, always of the same length.
-pub(crate) fn timestamp(utc_ms: i64) -> String {
+/// RFC 3339 in UTC with milliseconds, always of the same length: of milliseconds since 1970.
+pub fn timestamp(utc_ms: i64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(utc_ms) * 1_000_000)
         .ok()

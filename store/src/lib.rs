@@ -24,7 +24,9 @@ mod store;
 mod verify;
 
 pub use error::StoreError;
-pub use event::{Clock, Crop, Event, Facts, Identity, Kind, Marks, Moment, NewEvent, Picture, Position};
+pub use event::{
+    Clock, Crop, Event, Facts, Identity, Kind, Marks, Moment, NewEvent, Picture, Position, timestamp,
+};
 pub use export::folder_name;
 pub use late_crop::Attached;
 pub use query::{Cursor, Filter, Order, Page};

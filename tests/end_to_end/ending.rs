@@ -1,9 +1,9 @@
 //! How a run ends before its source does, and what is left of it then.
 
+use crate::kept::Phase;
 use crate::pictures::{self, GREEN, GREY, RED};
 use crate::program::{Ended, command, events, names, succeed, text};
 use crate::{models, videos};
-use anchorwatch::record::Phase;
 use anchorwatch::vision::load_picture;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};

@@ -3,17 +3,18 @@
 
 #![cfg(target_os = "linux")]
 
+use crate::kept::Event;
 use crate::live::{ppm, write_script};
 use crate::models;
 use crate::pictures::{self, GREY, RED, YELLOW};
-use crate::program::{command, events, fail, names, run, succeed, text};
+use crate::program::{command, events, fail, names, run, succeed, text, wait_for};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const NEEDED: &str = "it is needed here: scripts/install-packages.sh tests";
 
@@ -29,14 +30,6 @@ impl Drop for Ends {
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(120), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// Of Debian's system programs, which are in no user's PATH.
@@ -124,16 +117,13 @@ fn what_waited_comes_home_with_its_pictures() {
     let told = collected(&succeed(collect).stdout);
     assert_eq!((&told["events"], &told["refused"]), (&6.into(), &0.into()), "{told}");
     let come = events(&home);
-    let ids = |events: &[anchorwatch::record::Event]| -> Vec<String> {
-        events.iter().map(|event| event.id.clone()).collect()
-    };
+    let ids = |events: &[Event]| -> Vec<String> { events.iter().map(|event| event.id.clone()).collect() };
     assert_eq!(ids(&come), ids(&recorded));
     for (here, there) in come.iter().zip(&recorded) {
         assert_eq!((&here.unit, &here.logits, here.score), (&there.unit, &there.logits, there.score));
         // The whole picture, byte for byte.
-        let bytes = |folder: &Path, event: &anchorwatch::record::Event| {
-            std::fs::read(folder.join(event.crop.as_ref().unwrap())).unwrap()
-        };
+        let bytes =
+            |folder: &Path, event: &Event| std::fs::read(folder.join(event.crop.as_ref().unwrap())).unwrap();
         assert_eq!(bytes(&home, here), bytes(&kept, there));
     }
     // Nothing is sent twice; a run sends by itself.

@@ -3,10 +3,10 @@
 
 #![cfg(unix)]
 
+use crate::kept::{CameraPhase, Phase};
 use crate::models;
 use crate::pictures::{GREY, RED};
 use crate::program::{camera_events, command, events, fail, succeed, text, verdicts};
-use anchorwatch::record::{CameraPhase, Phase};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -16,6 +16,7 @@ mod enrolling;
 mod evaluating;
 mod home;
 mod inspecting;
+mod kept;
 mod linking;
 mod live;
 mod models;

@@ -1,9 +1,10 @@
 //! Runs the built program, and looks at how it ended.
 
-use anchorwatch::record::{CameraEvent, Event, Line};
+use crate::kept::{CameraEvent, Event, Line};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// How a run of the program ended.
 pub struct Ended {
@@ -103,4 +104,13 @@ pub fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Waits until something is so; `what` is said if it never is.
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(300), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -1,9 +1,9 @@
 //! `anchorwatch run` on files.
 
+use crate::kept::{Event, Phase};
 use crate::pictures::{self, BLUE, GREEN, GREY, RED, YELLOW};
 use crate::program::{crops, events, names, succeed, text, verdicts};
 use crate::{models, videos};
-use anchorwatch::record::{Event, Phase};
 use anchorwatch::vision::load_picture;
 
 #[test]

@@ -1,13 +1,10 @@
-//! One line of `anchorwatch log DIR --export jsonl`, for programs that read it: what was seen, where,
-//! when, and how the model judged it. How it gets onto the disk is [`super::event_log`]'s part.
+//! Lines of `anchorwatch log DIR --export jsonl`, as a program that reads them would take them: every member
+//! that is promised is there, and of its type.
 
-use serde::{Deserialize, Serialize};
-use std::time::SystemTime;
-use time::OffsetDateTime;
-use time::macros::format_description;
+use serde::Deserialize;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// One picture, judged by itself, shows something unknown.
@@ -19,14 +16,14 @@ pub enum Phase {
 }
 
 /// One event, one line of the log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Event {
     /// Identifier, unique over all units.
     pub id: String,
     /// The unit that recorded it.
     pub unit: String,
     /// Of a finished event: the identifier of the one that said that it had come.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub ends: Option<String>,
     /// What happened.
     pub phase: Phase,
@@ -71,7 +68,7 @@ pub struct Event {
     /// File name of the saved crop, relative to the log's folder.
     pub crop: Option<String>,
     /// Of a finished event: what there was between its start and its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub summary: Option<Summary>,
 }
 
@@ -80,12 +77,12 @@ fn yes() -> bool {
 }
 
 /// A camera or stream was lost, or is back: a line of the log as well.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct CameraEvent {
     /// Identifier, unique over all units.
     pub id: String,
     /// Of a camera that is back: the identifier of the loss that it ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub ends: Option<String>,
     /// What happened.
     pub phase: CameraPhase,
@@ -100,18 +97,18 @@ pub struct CameraEvent {
     /// The device or address.
     pub source: String,
     /// Of a loss: the reason.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub why: Option<String>,
     /// When it is back: how long it was away, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub seconds: Option<f64>,
     /// When it is back: format and size of its frames, which may have changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub format: Option<String>,
 }
 
 /// What happened to a camera.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CameraPhase {
     /// It has broken off.
@@ -121,7 +118,7 @@ pub enum CameraPhase {
 }
 
 /// A line of the log: something that was seen, or something that happened to the camera.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Line {
     /// Something was seen.
@@ -131,7 +128,7 @@ pub enum Line {
 }
 
 /// What there was between an event's start and its end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Summary {
     /// When it started, RFC 3339, UTC.
     pub started: String,
@@ -148,42 +145,22 @@ pub struct Summary {
     pub best_frame: u64,
 }
 
-/// RFC 3339 in UTC with milliseconds, always of the same length, so that it sorts as text.
-pub fn timestamp(time: SystemTime) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    // Cannot fail: every component is there. The fallback is what a clock without a date says.
-    OffsetDateTime::from(time).format(&format).unwrap_or_else(|_| "1970-01-01T00:00:00.000Z".to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn time_stamps_sort_as_text() {
-        assert_eq!(timestamp(SystemTime::UNIX_EPOCH), "1970-01-01T00:00:00.000Z");
-        let later = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_540_230_007);
-        assert_eq!(timestamp(later), "2026-11-24T17:10:30.007Z");
-    }
-
-    #[test]
-    fn lines_about_the_camera_are_told_apart_by_their_phase() {
-        let lost = CameraEvent {
-            id: "id".into(),
-            ends: None,
-            phase: CameraPhase::CameraLost,
-            time: timestamp(SystemTime::UNIX_EPOCH),
-            uptime: 12.5,
-            boot: String::new(),
-            clock_set: false,
-            source: "/dev/video0".into(),
-            why: Some("it was disconnected".into()),
-            seconds: None,
-            format: None,
-        };
-        let line = serde_json::to_string(&Line::Camera(lost.clone())).unwrap();
-        assert!(line.contains(r#""phase":"camera-lost""#) && line.contains(r#""clock_set":false"#), "{line}");
-        assert_eq!(serde_json::from_str::<Line>(&line).unwrap(), Line::Camera(lost));
-    }
+#[test]
+fn lines_about_the_camera_are_told_apart_by_their_phase() {
+    let lost = CameraEvent {
+        id: "id".into(),
+        ends: None,
+        phase: CameraPhase::CameraLost,
+        time: "1970-01-01T00:00:00.000Z".into(),
+        uptime: 12.5,
+        boot: String::new(),
+        clock_set: false,
+        source: "/dev/video0".into(),
+        why: Some("it was disconnected".into()),
+        seconds: None,
+        format: None,
+    };
+    let line = r#"{"id":"id","phase":"camera-lost","time":"1970-01-01T00:00:00.000Z","uptime":12.5,"boot":"",
+        "clock_set":false,"source":"/dev/video0","why":"it was disconnected"}"#;
+    assert_eq!(serde_json::from_str::<Line>(line).unwrap(), Line::Camera(lost));
 }
