@@ -12,7 +12,7 @@ need_packages() {
     [ -n "$missing" ] || return 0
     as_root=
     [ "$(id -u)" = 0 ] || as_root=sudo
-    $as_root apt-get update -q
+    $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
     # shellcheck disable=SC2086 # one word a package
     $as_root apt-get install -y -q --no-install-recommends $missing
 }

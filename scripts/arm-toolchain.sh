@@ -40,7 +40,7 @@ for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
 done
 if [ -n "$missing" ]; then
-    $as_root apt-get update -q >&2
+    $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
     # shellcheck disable=SC2086 # one word a package
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >&2
 fi
@@ -68,7 +68,7 @@ else
         if ! dpkg --print-foreign-architectures | grep -q '^arm64$'; then
             $as_root dpkg --add-architecture arm64
         fi
-        $as_root apt-get update -q >&2
+        $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
         mkdir -p "$sysroot/download"
         (cd "$sysroot/download" && apt-get download "libstd-rust-web-dev:arm64=$version" >&2)
         dpkg -x "$sysroot"/download/*.deb "$sysroot/unpacked"

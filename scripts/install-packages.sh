@@ -29,6 +29,6 @@ done
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo
 echo "install-packages:$missing" >&2
-$as_root apt-get update -q >&2
+$as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
 # shellcheck disable=SC2086 # one word a package
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >&2

@@ -12,7 +12,7 @@ if [ ! -e "$zig/done" ]; then
     if ! python3 -c 'import ensurepip' 2>/dev/null; then
         as_root=
         [ "$(id -u)" = 0 ] || as_root=sudo
-        $as_root apt-get update -q >&2
+        $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
         $as_root apt-get install -y -q --no-install-recommends python3-venv >&2
     fi
     python3 -m venv --clear "$zig" >&2

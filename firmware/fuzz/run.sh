@@ -22,7 +22,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/fuzz
 command -v g++ >/dev/null || {
     as_root=
     [ "$(id -u)" = 0 ] || as_root=sudo
-    $as_root apt-get update -q
+    $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
     $as_root apt-get install -y -q --no-install-recommends g++
 }
 

@@ -14,7 +14,7 @@ need() {
         dpkg-query -W -f '${Status}' "$needed" 2>/dev/null | grep -q '^install ok' || missing="$missing $needed"
     done
     if [ -n "$missing" ]; then
-        $as_root apt-get update -q >&2
+        $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
         # shellcheck disable=SC2086 # one word a package
         $as_root apt-get install -y -q --no-install-recommends $missing >&2
     fi
@@ -28,7 +28,7 @@ kernel() {
             ! dpkg --print-foreign-architectures | grep -q "^$1\$"; then
             $as_root dpkg --add-architecture "$1"
         fi
-        $as_root apt-get update -q >&2
+        $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
         # The package that the current one of this name depends on.
         image=$(apt-cache show "linux-image-$1:$1" | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n 1)
         rm -rf "$folder"
