@@ -94,7 +94,8 @@ libraries() {
     else
         # All that any program of ours asks for: with an old C library, some are files of their own.
         cp -L "$3"/lib/ld-linux-*.so.* "$1/lib/"
-        for library in libc.so.6 libm.so.6 libgcc_s.so.1 libpthread.so.0 libdl.so.2 librt.so.1 libutil.so.1; do
+        for library in libc.so.6 libm.so.6 libgcc_s.so.1 libpthread.so.0 libdl.so.2 librt.so.1 \
+            libutil.so.1; do
             cp -L "$3/lib/$library" "$1/lib/"
         done
     fi
