@@ -110,12 +110,12 @@ impl Bus {
                 .and_then(|mut line| line.set_slave_address(u16::from(peer)).map(|()| line))
                 .map(Line::I2c)
                 .map_err(|error| {
-                    fails(address, &error, "is I²C switched on ('sudo raspi-config nonint do_i2c 0'), and the user in the group i2c?")
+                    fails(address, &error, "is I²C switched on (on a Raspberry Pi: 'sudo raspi-config nonint do_i2c 0'), and the user in the group i2c?")
                 })?,
             BusAddress::Spi { bus, select } => {
                 Spi::new(spi_bus(bus), spi_select(select), SPI_CLOCK, Mode::Mode0).map(Line::Spi).map_err(
                     |error| {
-                        fails(address, &error, "is SPI switched on ('sudo raspi-config nonint do_spi 0'), and the user in the group spi?")
+                        fails(address, &error, "is SPI switched on (on a Raspberry Pi: 'sudo raspi-config nonint do_spi 0'), and the user in the group spi?")
                     },
                 )?
             }

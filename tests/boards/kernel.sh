@@ -20,7 +20,8 @@ need() {
     fi
 }
 
-# kernel ARCHITECTURE: Debian's kernel for amd64 or arm64 with its modules, as a folder.
+# kernel ARCHITECTURE: Debian's kernel for amd64, arm64 or armhf with its modules, as a folder. The ARM
+# ones have device trees in it.
 kernel() {
     folder=$boards_cache/kernel-$1
     if [ ! -e "$folder/done" ]; then
@@ -29,8 +30,12 @@ kernel() {
             $as_root dpkg --add-architecture "$1"
         fi
         $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
+        case $1 in
+        armhf) flavour=armmp ;;
+        *) flavour=$1 ;;
+        esac
         # The package that the current one of this name depends on.
-        image=$(apt-cache show "linux-image-$1:$1" | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n 1)
+        image=$(apt-cache show "linux-image-$flavour:$1" | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n 1)
         rm -rf "$folder"
         mkdir -p "$folder/download"
         (cd "$folder/download" && apt-get download "$image:$1" >&2)
@@ -41,15 +46,15 @@ kernel() {
     echo "$folder"
 }
 
-# arm64_busybox: Debian's static busybox for arm64, as a file.
-arm64_busybox() {
-    busybox=$boards_cache/busybox-arm64/bin/busybox
+# arm_busybox arm64|armhf: Debian's static busybox for an ARM board, as a file.
+arm_busybox() {
+    busybox=$boards_cache/busybox-$1/bin/busybox
     if [ ! -e "$busybox" ]; then
-        kernel arm64 >/dev/null # knows the packages of arm64 afterwards
+        kernel "$1" >/dev/null # knows the packages of this architecture afterwards
         rm -rf "$boards_cache/download"
         mkdir -p "$boards_cache/download"
-        (cd "$boards_cache/download" && apt-get download busybox-static:arm64 >&2)
-        dpkg -x "$boards_cache"/download/busybox-static*.deb "$boards_cache/busybox-arm64"
+        (cd "$boards_cache/download" && apt-get download "busybox-static:$1" >&2)
+        dpkg -x "$boards_cache"/download/busybox-static*.deb "$boards_cache/busybox-$1"
         rm -r "$boards_cache/download"
     fi
     echo "$busybox"
@@ -76,7 +81,8 @@ modules() {
 }
 
 # libraries ROOT PROGRAM PREFIX: the shared libraries that a program needs, as it looks for them.
-# PREFIX is where those of another architecture lie, such as /usr/aarch64-linux-gnu; empty for this one.
+# PREFIX is where those of another architecture lie, /usr/aarch64-linux-gnu or /usr/arm-linux-gnueabihf;
+# empty for this one.
 libraries() {
     mkdir -p "$1/lib" "$1/lib64"
     if [ -z "$3" ]; then
@@ -87,8 +93,9 @@ libraries() {
         cp -L /lib64/ld-linux-x86-64.so.2 "$1/lib64/" 2>/dev/null || true
     else
         # All that any program of ours asks for: with an old C library, some are files of their own.
-        for library in ld-linux-aarch64.so.1 libc.so.6 libm.so.6 libgcc_s.so.1 libpthread.so.0 libdl.so.2 \
-            librt.so.1 libutil.so.1; do
+        cp -L "$3"/lib/ld-linux-*.so.* "$1/lib/"
+        for library in libc.so.6 libm.so.6 libgcc_s.so.1 libpthread.so.0 libdl.so.2 librt.so.1 \
+            libutil.so.1; do
             cp -L "$3/lib/$library" "$1/lib/"
         done
     fi

@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.."
 need qemu-system-arm xz-utils python3 libc6-dev-arm64-cross libgcc-s1-arm64-cross
 program=${1:-$(scripts/build.sh aarch64)}
 kernel=$(kernel arm64)
-busybox=$(arm64_busybox)
+busybox=$(arm_busybox arm64)
 (
     cd firmware
     . ./debian-toolchain.sh

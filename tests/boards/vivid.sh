@@ -31,7 +31,7 @@ aarch64)
         echo "say which PROGRAM for aarch64 is to be tested" >&2
         exit 2
     fi
-    prefix=/usr/aarch64-linux-gnu busybox=$(arm64_busybox)
+    prefix=/usr/aarch64-linux-gnu busybox=$(arm_busybox arm64)
     qemu="qemu-system-aarch64 -M virt -cpu cortex-a72" console=ttyAMA0
     ;;
 *)

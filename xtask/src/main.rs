@@ -52,6 +52,12 @@ const TASKS: &[Task] = &[
         script: "tests/boards/pi.sh",
     },
     Task {
+        name: "test-bus",
+        arguments: "[PROGRAM]",
+        what: "an i.MX6 board with chips on I²C and SPI that get the verdicts, in QEMU",
+        script: "tests/boards/bus.sh",
+    },
+    Task {
         name: "build",
         arguments: "x86_64|aarch64|armv7",
         what: "the program as it is shipped",
