@@ -3,6 +3,7 @@
 # - A linker that links against the C library named here, an old one, whatever the building system has:
 #   the program then runs on every system with that C library or a newer one. It is zig's, from PyPI,
 #   kept in the cache folder, and called through cargo-zigbuild, which knows rustc's ways with linkers.
+# - SQLite without what the field log does not use: full-text search, R-trees, JSON, statistics.
 # - The folders of whoever builds do not get into the program: they are of no interest in its messages.
 # shellcheck shell=sh
 
@@ -38,3 +39,6 @@ name=$(echo "$target" | tr a-z- A-Z_)
 flags=$(printenv "CARGO_TARGET_${name}_RUSTFLAGS" || true)
 export "CARGO_TARGET_${name}_LINKER=$linker"
 export "CARGO_TARGET_${name}_RUSTFLAGS=$flags --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+LIBSQLITE3_FLAGS="-USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE \
+-USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_ENABLE_STAT4 -DSQLITE_OMIT_JSON"
+export LIBSQLITE3_FLAGS
