@@ -123,7 +123,11 @@ impl<'a> Outbox<'a> {
         Ok(())
     }
 
-    fn add_event(&mut self, store: &Store, ledger: &mut Ledger, event: Event) {
+    fn add_event(&mut self, store: &Store, ledger: &mut Ledger, mut event: Event) {
+        if !self.options.crops {
+            // Some ten kilobytes of text: for whom even the crops are not too much.
+            event.facts.embedding = Vec::new();
+        }
         let payload = event_json(&event);
         let topic = self.topics.event(&event.unit);
         if !self.fits(&topic, payload.len()) {

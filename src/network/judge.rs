@@ -2,7 +2,7 @@
 //! score. What frames are judged, and what happens then, is decided elsewhere.
 
 use super::metadata::Metadata;
-use super::{Model, ModelError, Session};
+use super::{Model, ModelError, Outputs, Session};
 use crate::vision::{PictureError, Preparer, Region};
 use anchorwatch_core::{Centres, CentresError, ScoreError, Scorer, Verdict};
 use image::RgbImage;
@@ -34,6 +34,8 @@ pub struct Judged<'a> {
     pub distances: &'a [f32],
     /// The N logits.
     pub logits: &'a [f32],
+    /// The features that the last layer makes the logits of; empty where the network does not give them.
+    pub embedding: &'a [f32],
 }
 
 /// How long the stages of one judgement took.
@@ -91,11 +93,11 @@ impl Judge {
         let started = Instant::now();
         let pixels = self.preparer.prepare(picture, region)?;
         let prepared = Instant::now();
-        let logits = self.session.logits(pixels)?;
+        let Outputs { logits, embedding } = self.session.outputs(pixels)?;
         let run = Instant::now();
         let verdict = self.scoring.verdict(logits, &mut self.distances)?;
         self.timings = Timings { prepare: prepared - started, network: run - prepared, score: run.elapsed() };
-        Ok(Judged { verdict, distances: &self.distances, logits })
+        Ok(Judged { verdict, distances: &self.distances, logits, embedding })
     }
 
     /// How long the last judgement took.
@@ -144,11 +146,18 @@ pub struct Judgement {
     pub distances: Vec<f32>,
     /// The N logits.
     pub logits: Vec<f32>,
+    /// The features that the last layer makes the logits of; empty where the network does not give them.
+    pub embedding: Vec<f32>,
 }
 
 impl From<Judged<'_>> for Judgement {
     fn from(judged: Judged<'_>) -> Self {
-        Self { verdict: judged.verdict, distances: judged.distances.to_vec(), logits: judged.logits.to_vec() }
+        Self {
+            verdict: judged.verdict,
+            distances: judged.distances.to_vec(),
+            logits: judged.logits.to_vec(),
+            embedding: judged.embedding.to_vec(),
+        }
     }
 }
 

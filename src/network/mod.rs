@@ -19,6 +19,6 @@ pub use golden::GoldenResult;
 pub use judge::{Crew, Judge, JudgeError, Judged, Judgement, Scoring, Timings};
 pub use layers::LayerReport;
 pub use metadata::Metadata;
-pub use model::{Model, Session};
+pub use model::{Model, Outputs, Session};
 pub use model_file::ModelFile;
 pub use tract_onnx::pb::ModelProto;

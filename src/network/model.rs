@@ -222,7 +222,17 @@ impl Model {
             tables: matches!(self.integer, Integer::None).then(|| tables.collect()),
             size: [input.height as usize, input.width as usize, input.channels()],
             logits: vec![0.0; self.metadata.logits()],
+            embedding: vec![0.0; self.embedding_size()],
         })
+    }
+
+    /// How many numbers the embedding has: the features that the last layer makes the logits of. 0 where
+    /// the network is not wholly in integers, or does not end with a dense layer.
+    pub fn embedding_size(&self) -> usize {
+        match &self.integer {
+            Integer::All(_) => self.integer.operation().map_or(0, |operation| operation.embedding_size()),
+            Integer::Part(_) | Integer::None => 0,
+        }
     }
 }
 
@@ -269,6 +279,16 @@ enum Runner {
     Integer(integer::IntegerSession),
 }
 
+/// What a network says of a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outputs<'a> {
+    /// The N logits.
+    pub logits: &'a [f32],
+    /// What the last layer makes them of: of each of its input's channels the mean over all places. Empty
+    /// where there is none ([`Model::embedding_size`]).
+    pub embedding: &'a [f32],
+}
+
 /// Runs a network, one picture after another.
 pub struct Session {
     runner: Runner,
@@ -278,6 +298,7 @@ pub struct Session {
     /// Height, width, channels.
     size: [usize; 3],
     logits: Vec<f32>,
+    embedding: Vec<f32>,
 }
 
 impl Session {
@@ -312,6 +333,18 @@ impl Session {
         let output = outputs[0].try_as_plain_ram().map_err(failed)?;
         self.logits.copy_from_slice(output.as_slice::<f32>().map_err(failed)?);
         Ok(&self.logits)
+    }
+
+    /// The same, with the embedding.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn outputs(&mut self, pixels: &[u8]) -> Result<Outputs<'_>, ModelError> {
+        self.logits(pixels)?;
+        if let Runner::Integer(session) = &self.runner {
+            session.embedding(&mut self.embedding);
+        }
+        Ok(Outputs { logits: &self.logits, embedding: &self.embedding })
     }
 }
 

@@ -308,7 +308,7 @@ impl<'a> Run<'a> {
         judged: &Judgement,
         show: &mut Show<'_>,
     ) -> Result<(), RunError> {
-        let Judgement { verdict, distances, logits } = judged;
+        let Judgement { verdict, distances, logits, embedding } = judged;
         let is_background = match &mut self.background {
             Some(background) if verdict.is_unknown() => {
                 // Of tracks, the number says nothing about the place.
@@ -342,6 +342,7 @@ impl<'a> Run<'a> {
             verdict: if is_background { &calm } else { verdict },
             distances,
             logits,
+            embedding,
         };
         let change = match watch.update(sight) {
             Ok(change) => change,
@@ -446,6 +447,7 @@ fn single(frame: &Frame, region: Region, judged: &Judgement) -> NewEvent {
         verdict: judged.verdict,
         distances: judged.distances.clone(),
         logits: judged.logits.clone(),
+        embedding: judged.embedding.clone(),
         crop: crop_imm(&frame.picture, x, y, width, height).to_image(),
         summary: None,
     }

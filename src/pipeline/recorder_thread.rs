@@ -43,6 +43,8 @@ pub struct NewEvent {
     pub distances: Vec<f32>,
     /// The N logits.
     pub logits: Vec<f32>,
+    /// The features that they are made of, if the network gives them.
+    pub embedding: Vec<f32>,
     /// The region's pixels, of the frame that shows it best.
     pub crop: RgbImage,
     /// What there was from the start to the end, of a finished event.
@@ -80,6 +82,7 @@ impl NewEvent {
             verdict: worst.verdict,
             distances: worst.distances.clone(),
             logits: worst.logits.clone(),
+            embedding: worst.embedding.clone(),
             crop: sighting.best.crop.clone(),
             summary: None,
         }
@@ -327,7 +330,8 @@ impl Writer {
         let ends = in_view.filter(|_| new.kind == Kind::Finished);
         let mut facts = happened(new.kind, new.time, &new.source);
         facts.frame = new.frame;
-        judged(&mut facts, new.region, &new.verdict, &new.distances, &new.logits, &self.model);
+        let NewEvent { verdict, distances, logits, embedding, .. } = &new;
+        judged(&mut facts, new.region, verdict, distances, logits, embedding, &self.model);
         if let Some(summary) = &new.summary {
             summed_up(&mut facts, summary);
         }
@@ -428,6 +432,7 @@ mod tests {
             verdict: Verdict::not_finite(1.0),
             distances: Vec::new(),
             logits: Vec::new(),
+            embedding: Vec::new(),
             crop: RgbImage::new(1, 1),
             summary: None,
         }

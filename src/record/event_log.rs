@@ -170,6 +170,7 @@ pub fn judged(
     verdict: &Verdict,
     distances: &[f32],
     logits: &[f32],
+    embedding: &[f32],
     model: &Judging,
 ) {
     let name = |class: Option<usize>| class.and_then(|class| model.classes.get(class).cloned());
@@ -184,6 +185,7 @@ pub fn judged(
     facts.threshold = Some(verdict.threshold);
     facts.distances = finite(distances);
     facts.logits = finite(logits);
+    facts.embedding = finite(embedding);
     facts.model = model.id.clone();
     facts.model_version = Some(model.name.clone());
 }
@@ -221,7 +223,7 @@ mod tests {
                 .zip(&distances)
                 .map(|(verdict, distances)| {
                     let mut facts = happened(Kind::Single, now, "cam");
-                    judged(&mut facts, region, verdict, distances, &[0.5], &model);
+                    judged(&mut facts, region, verdict, distances, &[0.5], &[2.0, 0.0], &model);
                     NewEvent { facts, crop: Some(log.encode(&crop_pixels).unwrap()), identity: None }
                 })
                 .collect();
@@ -248,6 +250,7 @@ mod tests {
             assert_eq!(line["threshold"], number(10.0));
             assert_eq!(line["distances"], if finite { json!(distances) } else { json!([]) });
             assert_eq!((&line["logits"][0], &line["model_version"]), (&number(0.5), &json!("m")));
+            assert_eq!(line["embedding"], json!([2.0, 0.0]));
             assert_eq!(line["time"], crate::record::timestamp(now.time));
         }
         for (line, exact) in [(&lines[0], true), (&lines[2], false)] {

@@ -36,6 +36,8 @@ pub struct Sight<'a> {
     pub distances: &'a [f32],
     /// The N logits.
     pub logits: &'a [f32],
+    /// The features that they are made of, if the network gives them.
+    pub embedding: &'a [f32],
 }
 
 /// The frame of a sighting with the largest score.
@@ -53,6 +55,8 @@ pub struct Worst {
     pub distances: Vec<f32>,
     /// The N logits.
     pub logits: Vec<f32>,
+    /// The features that they are made of, if the network gives them.
+    pub embedding: Vec<f32>,
 }
 
 /// The frame of a sighting that shows it best: large and sharp.
@@ -240,6 +244,7 @@ impl Worst {
             verdict: *sight.verdict,
             distances: sight.distances.to_vec(),
             logits: sight.logits.to_vec(),
+            embedding: sight.embedding.to_vec(),
         }
     }
 }
@@ -292,6 +297,7 @@ mod tests {
                 verdict: &verdict(score),
                 distances: &[score],
                 logits: &[],
+                embedding: &[],
             };
             match watch.update(sight).unwrap() {
                 None => {}
@@ -350,6 +356,7 @@ mod tests {
                 verdict: &verdict(*score),
                 distances: &[],
                 logits: &[],
+                embedding: &[],
             };
             if let Some(Change::Started(_)) = watch.update(sight).unwrap() {
                 starts.push(second);

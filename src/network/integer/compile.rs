@@ -1,5 +1,6 @@
 //! From recognised layers to a program of kernels, and to what is told of them.
 
+use super::features::Features;
 use super::recognise::{Activation, IntegerPart, IntegerTensor, Kind, Layer};
 use crate::network::layers::LayerReport;
 use crate::network::metadata::InputSpec;
@@ -29,11 +30,13 @@ impl IntegerTensor {
 /// If a layer's numbers are such that it cannot be computed exactly in 32 bits.
 pub(super) fn program(
     part: &IntegerPart,
+    features: Option<&Features>,
     input: &InputSpec,
     isa: Isa,
 ) -> Result<(Program, Vec<usize>), SpecError> {
     let Described { steps, layers, lengths, logits } = describe(part, input)?;
-    let kept: Vec<usize> = part.exits.iter().filter_map(|exit| exit.tensor).collect();
+    let exits = part.exits.iter().filter_map(|exit| exit.tensor);
+    let kept: Vec<usize> = exits.chain(features.map(|features| features.tensor)).collect();
     Ok((Program::pack(&steps, &lengths, &kept, logits, isa)?, layers))
 }
 

@@ -7,6 +7,7 @@
 //! in one piece of memory that is laid out once.
 
 mod compile;
+mod features;
 mod onnx_graph;
 mod operation;
 mod profile;
@@ -45,7 +46,8 @@ pub(super) fn divide(onnx: &ModelProto, input: &InputSpec) -> Result<Option<Divi
     let Some(pixels) = graph.input.iter().find(|input| !constant(&input.name)) else { return Ok(None) };
     let shape = [input.height as usize, input.width as usize, input.channels()];
     let Some(part) = recognise::recognise(graph, &pixels.name, shape) else { return Ok(None) };
-    let (program, step_layers) = match compile::program(&part, input, isa) {
+    let features = features::Features::of(&part);
+    let (program, step_layers) = match compile::program(&part, features.as_ref(), input, isa) {
         Ok(program) => program,
         Err(error) => {
             log::warn!("the quantized network runs in f32: {error}");
@@ -55,7 +57,7 @@ pub(super) fn divide(onnx: &ModelProto, input: &InputSpec) -> Result<Option<Divi
     let layers = compile::reports(&part, &program);
     let rest = (!part.rest.is_empty()).then(|| rest(onnx, graph, &part));
     let exits = operation::Exits::new(&part);
-    let operation = IntegerOperation::new(Arc::new(program), exits, shape, step_layers.into());
+    let operation = IntegerOperation::new(Arc::new(program), exits, features, shape, step_layers.into());
     Ok(Some(Divided { operation, layers, rest }))
 }
 

@@ -1,5 +1,6 @@
 //! The integer part as an operation of tract's.
 
+use super::features::Features;
 use super::recognise::{Exit, IntegerPart};
 use anchorwatch_kernels::{Memory, Program, Quantization, Workers};
 use std::fmt;
@@ -73,6 +74,7 @@ impl ExitTensor {
 pub(in crate::network) struct IntegerOperation {
     pub(super) program: Arc<Program>,
     exits: Exits,
+    features: Option<Features>,
     shape: [usize; 3],
     /// The layer that each step of the program belongs to.
     pub(super) step_layers: Arc<[usize]>,
@@ -84,10 +86,16 @@ impl IntegerOperation {
     pub(super) fn new(
         program: Arc<Program>,
         exits: Exits,
+        features: Option<Features>,
         shape: [usize; 3],
         step_layers: Arc<[usize]>,
     ) -> Self {
-        Self { program, exits, shape, step_layers, threads: Arc::new(AtomicUsize::new(1)) }
+        Self { program, exits, features, shape, step_layers, threads: Arc::new(AtomicUsize::new(1)) }
+    }
+
+    /// How many numbers the embedding has; 0 where there is none.
+    pub(in crate::network) fn embedding_size(&self) -> usize {
+        self.features.map_or(0, |features| features.size())
     }
 
     /// Height, width, channels of the pixels.
@@ -99,7 +107,13 @@ impl IntegerOperation {
     pub(in crate::network) fn session(&self) -> IntegerSession {
         let workers = Workers::new(self.threads.load(Ordering::Relaxed));
         let memory = self.program.memory(workers.count());
-        IntegerSession { program: self.program.clone(), exits: self.exits.clone(), memory, workers }
+        IntegerSession {
+            program: self.program.clone(),
+            exits: self.exits.clone(),
+            features: self.features,
+            memory,
+            workers,
+        }
     }
 
     /// How many threads a session made from now on has.
@@ -150,6 +164,7 @@ impl TypedOp for IntegerOperation {
 pub(in crate::network) struct IntegerSession {
     program: Arc<Program>,
     exits: Exits,
+    features: Option<Features>,
     memory: Memory,
     workers: Workers,
 }
@@ -165,6 +180,13 @@ impl IntegerSession {
             exit.read(&self.program, &self.memory, logits);
         }
     }
+
+    /// The embedding of the picture that was run last. Nothing is allocated.
+    pub(in crate::network) fn embedding(&self, embedding: &mut [f32]) {
+        if let Some(features) = &self.features {
+            features.read(&self.program, &self.memory, embedding);
+        }
+    }
 }
 
 impl fmt::Debug for IntegerSession {
@@ -178,7 +200,13 @@ impl Clone for IntegerSession {
     fn clone(&self) -> Self {
         let workers = Workers::new(self.workers.count());
         let memory = self.program.memory(workers.count());
-        Self { program: self.program.clone(), exits: self.exits.clone(), memory, workers }
+        Self {
+            program: self.program.clone(),
+            exits: self.exits.clone(),
+            features: self.features,
+            memory,
+            workers,
+        }
     }
 }
 
