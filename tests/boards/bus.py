@@ -139,7 +139,7 @@ def main():
     def single(number):
         return struct.unpack("<f", struct.pack("<f", number))[0]
 
-    classes = re.sub(r"^.*?\d+: ", "", "".join(of("model"))).split(", ")
+    classes = re.sub(r"^\d+: ", "", "".join(of("model"))).split(", ")
 
     def printed(name):
         """The verdicts that the program printed, as they are to be sent."""

@@ -39,7 +39,7 @@ for module in $(cat /modules/order); do insmod /modules/$module.ko; done
 # No link has said when it is; the messages of a run carry when it began.
 date -s "2024-05-06 07:08" >/dev/null
 
-anchorwatch inspect | sed -n 's/^/model: /; /classes/p'
+anchorwatch inspect | sed -n 's/^ *classes  */model: /p'
 
 # watch NAME BUS: what 'doctor' says of a bus, and a run with it.
 watch() {
