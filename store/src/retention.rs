@@ -1,5 +1,5 @@
-//! What goes when there is too much. Order: first what was sent, then what was not, then what is
-//! starred; the oldest of each first.
+//! What goes when there is too much. Order: first samples of what was judged known that nobody labelled,
+//! then what was sent, then what was not, then what is starred; the oldest of each first.
 
 use crate::store::Store;
 use crate::{StoreError, room};
@@ -101,10 +101,13 @@ impl Store {
     }
 
     fn oldest(&self, bytes: u64, spare_starred: bool) -> Result<Vec<Doomed>, StoreError> {
+        // As the index has it.
         let sql = if spare_starred {
-            "SELECT seq, crop, crop_bytes FROM events WHERE starred = 0 ORDER BY sent DESC, seq LIMIT ?1"
+            "SELECT seq, crop, crop_bytes FROM events WHERE starred = 0
+                ORDER BY kind <> 'known' OR label IS NOT NULL, sent DESC, seq LIMIT ?1"
         } else {
-            "SELECT seq, crop, crop_bytes FROM events ORDER BY starred, sent DESC, seq LIMIT ?1"
+            "SELECT seq, crop, crop_bytes FROM events
+                ORDER BY starred, kind <> 'known' OR label IS NOT NULL, sent DESC, seq LIMIT ?1"
         };
         let mut freed = 0;
         let mut rows = self.doomed(sql, params![A_STEP as i64])?;
@@ -124,7 +127,14 @@ impl Store {
         let from = i64::from(self.retention.keep_unsent);
         let sql = "SELECT seq, crop, crop_bytes FROM events
             WHERE starred = 0 AND sent IN (1, ?2) AND time_ms < ?1 AND clock <> 0 LIMIT ?3";
-        self.doomed(sql, params![since, from, A_STEP as i64])
+        let mut rows = self.doomed(sql, params![since, from, A_STEP as i64])?;
+        if self.retention.keep_unsent && rows.len() < A_STEP {
+            // They do not wait to be sent. The signs keep SQLite from looking through all that does.
+            let sql = "SELECT seq, crop, crop_bytes FROM events WHERE kind = 'known' AND time_ms < ?1
+                AND +starred = 0 AND +sent = 0 AND clock <> 0 LIMIT ?2";
+            rows.extend(self.doomed(sql, params![since, (A_STEP - rows.len()) as i64])?);
+        }
+        Ok(rows)
     }
 
     fn doomed(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<Doomed>, StoreError> {
