@@ -6,6 +6,14 @@ use crate::{Event, Kind, StoreError, row};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params, params_from_iter};
 
+/// What waits to be sent, by the index `to_send`.
+pub(crate) const UNSENT: &str =
+    "WHERE events.unit = ?1 AND sent = 0 AND kind <> 'known' AND seq > ?2 ORDER BY seq LIMIT ?3";
+/// Crops that wait, by the index `crops_to_send`.
+pub(crate) const CROPS_UNSENT: &str =
+    "WHERE events.unit = ?1 AND crop_sent = 0 AND crop IS NOT NULL AND kind <> 'known' AND seq > ?2
+    ORDER BY seq LIMIT ?3";
+
 /// Which events; all conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -203,10 +211,7 @@ impl Store {
     /// # Errors
     /// If the database cannot be read.
     pub fn unsent(&self, unit: &str, after: i64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let sql = format!(
-            "{} WHERE events.unit = ?1 AND sent = 0 AND kind <> 'known' AND seq > ?2 ORDER BY seq LIMIT ?3",
-            row::SELECT
-        );
+        let sql = format!("{} {UNSENT}", row::SELECT);
         self.events(&sql, params![unit, after, i64::try_from(limit).unwrap_or(i64::MAX)])
     }
 
@@ -215,11 +220,7 @@ impl Store {
     /// # Errors
     /// If the database cannot be read.
     pub fn crops_unsent(&self, unit: &str, after: i64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let sql = format!(
-            "{} WHERE events.unit = ?1 AND crop_sent = 0 AND crop IS NOT NULL AND kind <> 'known' AND seq > ?2
-                ORDER BY seq LIMIT ?3",
-            row::SELECT
-        );
+        let sql = format!("{} {CROPS_UNSENT}", row::SELECT);
         self.events(&sql, params![unit, after, i64::try_from(limit).unwrap_or(i64::MAX)])
     }
 

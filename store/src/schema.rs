@@ -161,7 +161,7 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Filter, Order, Retention, Store};
+    use crate::{Filter, Order, Retention, Store, query, retention, row, salvage};
 
     /// A database as the first version of this program left it: one event is sent, one waits.
     fn of_version_1(path: &Path) {
@@ -207,6 +207,15 @@ mod tests {
         assert_eq!((store.totals().unwrap().unsent, unsent(&store)), (1, 1));
     }
 
+    #[test]
+    fn a_damaged_database_of_version_1_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        of_version_1(&folder.path().join(crate::DATABASE));
+        assert_eq!(salvage::salvage(folder.path()).unwrap(), 2);
+        let store = Store::attach(folder.path()).unwrap();
+        assert_eq!((store.totals().unwrap().events, store.totals().unwrap().unsent), (2, 1));
+    }
+
     /// What is asked after every event looks at no more rows than it needs.
     #[test]
     fn retention_and_sending_use_their_indices() {
@@ -217,25 +226,19 @@ mod tests {
             let lines = explain.query_map([], |row| row.get::<_, String>("detail")).unwrap();
             lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
         };
-        let goes = "kind <> 'known' OR label IS NOT NULL, sent DESC, seq";
         for (sql, index) in [
-            (format!("SELECT seq FROM events WHERE starred = 0 ORDER BY {goes} LIMIT 9"), "to_go"),
-            (format!("SELECT seq FROM events ORDER BY starred, {goes} LIMIT 9"), "to_go"),
-            (
-                "SELECT seq FROM events WHERE kind = 'known' AND time_ms < 5 AND +starred = 0 AND +sent = 0
-                    AND clock <> 0 LIMIT 9"
-                    .to_string(),
-                "by_kind",
-            ),
-            (
-                "SELECT seq FROM events WHERE unit = 'u' AND sent = 0 AND kind <> 'known' AND seq > 0
-                    ORDER BY seq LIMIT 9"
-                    .to_string(),
-                "to_send",
-            ),
+            (retention::OLDEST.to_string(), "to_go"),
+            (retention::OLDEST_NOT_STARRED.to_string(), "to_go"),
+            (retention::OLD_SAMPLES.to_string(), "by_kind"),
+            (format!("{} {}", row::SELECT, query::UNSENT), "to_send"),
+            (format!("{} {}", row::SELECT, query::CROPS_UNSENT), "crops_to_send"),
         ] {
             let plan = plan(&sql);
-            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+            assert!(
+                plan.contains(&format!("INDEX {index} ")) || plan.ends_with(&format!("INDEX {index}")),
+                "{sql}: {plan}"
+            );
+            assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         }
     }
 }
