@@ -31,7 +31,7 @@ impl KnownSamples {
         let count = self.counts.get_mut(class)?;
         *count += 1;
         let among = *count;
-        (self.next() % among == 0).then_some(class)
+        self.next().is_multiple_of(among).then_some(class)
     }
 
     /// If a stretch of time is over at this moment, how many judgements of each class there were in it, and
