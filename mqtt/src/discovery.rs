@@ -26,7 +26,9 @@ pub fn discovery(
     let id = |name: &str| format!("{OURS}_{unit}_{name}");
     let status = topics.status(unit);
     let event = topics.event(unit);
-    let kinds = Kind::ALL.map(Kind::name);
+    // Samples of the known are not sent.
+    let kinds: Vec<&str> =
+        Kind::ALL.into_iter().filter(|kind| *kind != Kind::Known).map(Kind::name).collect();
     let payload = json!({
         "device": {
             "identifiers": [format!("{OURS}_{unit}")],

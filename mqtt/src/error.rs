@@ -122,6 +122,24 @@ pub enum MqttError {
         /// The topic.
         topic: String,
     },
+    /// Two programs that send one log would send everything twice.
+    #[error(
+        "'{folder}' is being sent already, by {who}: leave it to that, or end that first ('anchorwatch log {folder} --unsent' lists what waits)"
+    )]
+    BeingSent {
+        /// The log's folder.
+        folder: PathBuf,
+        /// The program that sends it.
+        who: String,
+    },
+    /// The turn to send cannot be taken.
+    #[error("cannot use '{path}': {source}")]
+    Turn {
+        /// The file that is locked.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
     /// The field log cannot be read or marked.
     #[error("the field log: {0}")]
     Store(#[from] StoreError),
@@ -141,6 +159,8 @@ impl MqttError {
             Self::Unreachable { .. }
                 | Self::Lost { .. }
                 | Self::Store(_)
+                | Self::BeingSent { .. }
+                | Self::Turn { .. }
                 | Self::Keep(_)
                 | Self::NoSubscriber { .. }
                 | Self::Start(_)

@@ -23,6 +23,7 @@ mod options;
 mod outbox;
 mod report;
 mod retry;
+mod send_turn;
 mod sender;
 mod session;
 mod status;

@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::outbox::Suspects;
 use crate::report::Board;
 use crate::retry::Retry;
+use crate::send_turn::SendTurn;
 use crate::session::{self, Sending};
 use crate::topics::Topics;
 use crate::{About, MqttError, SendOptions, Sent, Stop, status};
@@ -45,6 +46,12 @@ impl Sender {
         self.background.stop.wake();
     }
 
+    /// Does what [`Sender::wake`] does, wherever the sender is.
+    pub fn waker(&self) -> Box<dyn Fn() + Send> {
+        let stop = self.background.stop.clone();
+        Box::new(move || stop.wake())
+    }
+
     /// Says something else of the unit from now on.
     pub fn set_about(&self, about: About) {
         self.about.change(|known| *known = about);
@@ -67,11 +74,11 @@ impl Sender {
     }
 }
 
-/// Sends everything that waits in a store, and returns. For units that are not always on: beside a
-/// [`Sender`] of the same store it sends everything twice.
+/// Sends everything that waits in a store, and returns. For units that are not always on.
 ///
 /// # Errors
-/// At the first thing that is wrong; what was acknowledged by then is marked.
+/// At the first thing that is wrong; what was acknowledged by then is marked. While a [`Sender`] or another
+/// program is sending the same store, [`MqttError::BeingSent`].
 pub fn send_all(
     folder: &Path,
     unit: &str,
@@ -134,9 +141,10 @@ async fn keep_sending(folder: &Path, broker: &Broker, sending: &mut Sending) {
     }
 }
 
-/// One connection, from beginning to end.
+/// One connection, from beginning to end; nobody else sends the store meanwhile.
 async fn attempt(folder: &Path, broker: &Broker, sending: &mut Sending) -> Result<(), MqttError> {
     let mut store = Store::attach(folder)?;
+    let _turn = SendTurn::take(folder, if sending.once { "send" } else { "run --mqtt" })?;
     let unsent = store.totals()?.unsent;
     sending.board.change(|sent| sent.unsent = unsent);
     let stop = sending.stop.clone();

@@ -76,6 +76,8 @@ pub(crate) struct Changed {
 
 pub(crate) struct Desk {
     store: Store,
+    /// What is looked through.
+    what: Filter,
     export: Option<PathBuf>,
     most: usize,
     of_the_model: Vec<String>,
@@ -94,12 +96,14 @@ impl Desk {
     /// Reads a store, and compares what is in it.
     pub(crate) fn open(
         store: Store,
+        what: Filter,
         of_the_model: Vec<String>,
         export: Option<PathBuf>,
         most: usize,
     ) -> Result<Self, StoreError> {
         let mut desk = Self {
             store,
+            what,
             export,
             most,
             classes: ClassNames::new(&of_the_model, &[]),
@@ -117,7 +121,7 @@ impl Desk {
 
     /// Reads the store again. What can be undone stays.
     pub(crate) fn read(&mut self) -> Result<(), StoreError> {
-        let read = Things::read(&self.store, &Filter::default(), self.most)?;
+        let read = Things::read(&self.store, &self.what, self.most)?;
         self.families = Families::compare(&read.things, read.looks);
         self.grouped = None;
         self.by_number = read.things.iter().enumerate().map(|(place, thing)| (thing.number, place)).collect();

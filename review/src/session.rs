@@ -3,7 +3,7 @@
 use crate::desk::Desk;
 use crate::pages;
 use anchorwatch_serve::{Access, AccessError, Limits, ServeError, Server};
-use anchorwatch_store::{Store, StoreError};
+use anchorwatch_store::{Filter, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ pub struct ReviewOptions {
     pub export: Option<PathBuf>,
     /// As many of the newest things are read.
     pub most: usize,
+    /// Samples of what was judged known are looked through, instead of what was unknown.
+    pub known: bool,
 }
 
 impl Default for ReviewOptions {
@@ -39,6 +41,7 @@ impl Default for ReviewOptions {
             classes: Vec::new(),
             export: None,
             most: 20_000,
+            known: false,
         }
     }
 }
@@ -71,7 +74,8 @@ impl Session {
     pub fn start(options: ReviewOptions) -> Result<Self, ReviewError> {
         let access = Access::new(options.address, options.token)?;
         let store = Store::attach(&options.store)?;
-        let desk = Desk::open(store, options.classes, options.export, options.most)?;
+        let what = Filter { sample: Some(options.known), ..Filter::default() };
+        let desk = Desk::open(store, what, options.classes, options.export, options.most)?;
         let things = desk.things();
         let desk = Mutex::new(desk);
         let limits = Limits { body: BODY, ..Limits::default() };

@@ -396,3 +396,31 @@ fn only_so_many_are_read_and_the_network_needs_a_token() {
     let error = Session::start(nowhere).err().unwrap();
     assert!(error.to_string().contains("no field log"), "{error}");
 }
+
+#[test]
+fn samples_of_the_known_are_shown_on_request_only() {
+    let made = store(&[("owl", 2)]);
+    let picture = image::open(sample("sushi")).unwrap();
+    recording(made.folder.path())
+        .record(&[event(&picture, 1, 0, Kind::Known), event(&picture, 1, 1, Kind::Known)]);
+    let number = |session: &Session| overview(session)["of"].clone();
+    let usual = session(&made, None);
+    assert_eq!(number(&usual), json!(2));
+    assert_eq!(get(&usual, "/thing/3.json").0, 404);
+    let options = ReviewOptions {
+        store: made.folder.path().into(),
+        classes: CLASSES.map(String::from).to_vec(),
+        known: true,
+        ..ReviewOptions::default()
+    };
+    let samples = Session::start(options).unwrap();
+    assert_eq!((number(&samples), get(&samples, "/thing/1.json").0), (json!(2), 404));
+    done(&samples, "/mark", json!({ "things": [4], "mark": { "do": "label", "class": "sushi" } }));
+    assert_eq!(labels(&made), [None, None, None, Some("sushi".into())]);
+    done(&usual, "/read", json!({}));
+    assert_eq!(number(&usual), json!(2));
+    // What somebody has labelled is trained on, whatever it was judged to be.
+    let to = tempfile::tempdir().unwrap();
+    let exported = export_folder(&Store::attach(made.folder.path()).unwrap(), to.path()).unwrap();
+    assert_eq!((exported.pictures, files(to.path())[0].0.as_str()), (1, "sushi"));
+}

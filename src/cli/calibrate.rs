@@ -2,7 +2,9 @@
 
 use super::exit::UsageError;
 use super::judge_pictures::{judge_pictures, tell_unusable};
-use super::{class_folders, model, terminal};
+use super::known_of_log::{KnownOfLog, KnownPicture};
+use super::{class_folders, inspect, logged_pictures, model, terminal};
+use crate::evaluate::Weighted;
 use crate::network::metadata::{ClassScores, Threshold};
 use crate::network::{Model, ModelFile};
 use anyhow::bail;
@@ -14,17 +16,20 @@ use std::process::ExitCode;
 ///
 /// Another camera or light moves the scores. This judges pictures of known objects, taken where the
 /// model will be used, and writes a copy of the model with the threshold that accepts the chosen
-/// share of them. Nothing else in it changes but the scores that 'inspect' lists.
+/// share of them. Nothing else in it changes but the scores that 'inspect' lists. From a field log it
+/// takes what is known: samples ('run --keep-known'), and false alarms that somebody has labelled.
 #[derive(Args, Debug)]
 pub struct CalibrateArgs {
     /// The model file
     model: PathBuf,
 
-    /// Pictures of known classes, not used in training: DIR/<class>/*, named as in the model
+    /// Pictures of known classes, not used in training: DIR/<class>/*, named as in the model; or a field
+    /// log, of which samples of known things and events with the label of a known class are taken
     #[arg(long, value_name = "DIR")]
     known: PathBuf,
 
-    /// The share of known pictures to accept, its true-positive rate, between 0 and 1
+    /// The share of known pictures to accept, its true-positive rate, between 0 and 1; of a field log, of
+    /// all judgements that its pictures stand for
     #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
     tpr: f64,
 
@@ -43,44 +48,61 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     }
     let mut file = ModelFile::read(&args.model)?;
     let model = Model::load(&args.model)?;
-    let classes = &model.metadata().classes;
-    let known = class_folders::known(&args.known, classes)?;
-    let files: Vec<&Path> = known.iter().flatten().map(PathBuf::as_path).collect();
     let threads = model::threads(args.threads);
-    let (judgements, unusable) = judge_pictures(&model, &files, threads)?;
-    tell_unusable(&unusable)?;
-
-    let old = file.metadata.threshold.value;
-    let mut judgements = judgements.into_iter();
-    let (mut scores, mut statistics) = (Vec::new(), Vec::new());
-    for (class, files) in known.iter().enumerate() {
-        let judged = judgements.by_ref().take(files.len()).flatten();
-        let judged: Vec<_> = judged.map(|judgement| judgement.verdict).collect();
-        let right = judged.iter().filter(|verdict| verdict.class == Some(class)).count();
-        let of_class: Vec<f32> = judged.iter().map(|verdict| verdict.score).collect();
-        // On the scale of θ, where a class has a threshold of its own: that keeps its share of it.
-        let on_one_scale = judged.iter().map(|verdict| verdict.relative_score() * old);
-        scores.extend(on_one_scale);
-        if !of_class.is_empty() {
-            statistics.push(ClassScores::new(&classes[class], &of_class, right));
-        }
-    }
-    let needed = pictures_needed(args.tpr);
-    if scores.len() < needed {
+    let is_log = logged_pictures::is_log(&args.known);
+    let known = if is_log {
+        let of_log = KnownOfLog::read(&args.known, &model, threads)?;
+        terminal::print_line(&of_log.text(&args.known))?;
+        of_log.pictures
+    } else {
+        of_folders(&args.known, &model, threads)?
+    };
+    let needed = pictures_needed(args.tpr, is_log);
+    if known.len() < needed {
         bail!(
             "{} usable pictures are too few: to place {} % of them on one side takes at least {needed}",
-            scores.len(),
+            known.len(),
             percent(args.tpr)
         );
     }
-    let source = format!("anchorwatch {} calibrate", env!("CARGO_PKG_VERSION"));
-    let threshold = Threshold::calibrate(&scores, args.tpr, &source);
+
+    let old = file.metadata.threshold.value;
+    // On the scale of θ, where a class has a threshold of its own: that keeps its share of it.
+    let on_one_scale = |known: &KnownPicture| Weighted {
+        score: known.verdict.relative_score() * old,
+        stands_for: known.stands_for,
+    };
+    let scores: Vec<Weighted> = known.iter().map(on_one_scale).collect();
+    let threshold = if is_log {
+        check_grain(&scores, args.tpr)?;
+        let source = format!("anchorwatch {} calibrate, from a field log", env!("CARGO_PKG_VERSION"));
+        Threshold::calibrate_weighted(&scores, args.tpr, &format!("{source}: promises nothing"))
+    } else {
+        let scores: Vec<f32> = scores.iter().map(|one| one.score).collect();
+        let source = format!("anchorwatch {} calibrate", env!("CARGO_PKG_VERSION"));
+        Threshold::calibrate(&scores, args.tpr, &source)
+    };
     let value = threshold.value;
     if !(value.is_finite() && value > 0.0) {
         bail!("the threshold would be {value}: the network gives no usable numbers for these pictures");
     }
-    let accepted = scores.iter().filter(|score| **score <= value).count();
-    let promise = threshold.promise();
+    let accepted = scores.iter().filter(|one| one.score <= value).count();
+    let mut told = format!(
+        "threshold {old:.4} → {value:.4}: accepts {accepted} of {} pictures of known objects ({} %)",
+        scores.len(),
+        percent(accepted as f64 / scores.len() as f64)
+    );
+    if is_log {
+        let share = percent(f64::from(threshold.measured_tpr));
+        told.push_str(&format!(", which stand for {share} % of all these judgements"));
+    }
+    told.push_str(&format!("\nwritten to {}\n", args.output.display()));
+    match threshold.promise() {
+        Some(promise) => told.push_str(&inspect::promise(&promise)),
+        None => told.push_str(&format!("promise: {}", inspect::NO_PROMISE)),
+    }
+    let classes = &model.metadata().classes;
+    let statistics = statistics(&known, classes, is_log);
     file.metadata.class_thresholds.iter_mut().for_each(|own| *own *= value / old);
     file.metadata.threshold = threshold;
     // Classes without pictures keep what they had.
@@ -88,27 +110,70 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     file.metadata.known_scores.extend(statistics);
     file.metadata.known_scores.sort_by_key(|scores| classes.iter().position(|class| *class == scores.class));
     file.write(&args.output)?;
-    terminal::print_line(&format!(
-        "threshold {old:.4} → {value:.4}: accepts {} of {} pictures of known objects ({} %)\nwritten to {}",
-        accepted,
-        scores.len(),
-        percent(accepted as f64 / scores.len() as f64),
-        args.output.display()
-    ))?;
-    if let Some(promise) = promise {
-        terminal::print_line(&super::inspect::promise(&promise))?;
-    }
+    terminal::print_line(&told)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The pictures of folders, each of which stands for itself.
+fn of_folders(root: &Path, model: &Model, threads: usize) -> anyhow::Result<Vec<KnownPicture>> {
+    let known = class_folders::known(root, &model.metadata().classes)?;
+    let files: Vec<&Path> = known.iter().flatten().map(PathBuf::as_path).collect();
+    let classes = known.iter().enumerate().flat_map(|(class, files)| files.iter().map(move |_| class));
+    let (judgements, unusable) = judge_pictures(model, &files, threads)?;
+    tell_unusable(&unusable)?;
+    let judged = classes.zip(judgements).filter_map(|(class, judgement)| {
+        Some(KnownPicture { class, verdict: judgement?.verdict, stands_for: 1.0 })
+    });
+    Ok(judged.collect())
+}
+
+/// Of the classes that have pictures.
+fn statistics(known: &[KnownPicture], classes: &[String], is_log: bool) -> Vec<ClassScores> {
+    let of_class = |(class, name): (usize, &String)| {
+        let of_class: Vec<&KnownPicture> = known.iter().filter(|picture| picture.class == class).collect();
+        let right = of_class.iter().filter(|picture| picture.verdict.class == Some(class));
+        let scores = of_class
+            .iter()
+            .map(|picture| Weighted { score: picture.verdict.score, stands_for: picture.stands_for });
+        if of_class.is_empty() {
+            None
+        } else if is_log {
+            let right = right.map(|picture| picture.stands_for).sum();
+            Some(ClassScores::weighted(name, &scores.collect::<Vec<_>>(), right))
+        } else {
+            Some(ClassScores::new(name, &scores.map(|one| one.score).collect::<Vec<_>>(), right.count()))
+        }
+    };
+    classes.iter().enumerate().filter_map(of_class).collect()
+}
+
+/// Whether the outermost picture stands for less than the share that is to be left out: otherwise that
+/// share lies within it, and nothing says where.
+fn check_grain(scores: &[Weighted], tpr: f64) -> anyhow::Result<()> {
+    let total: f64 = scores.iter().map(|one| one.stands_for).sum();
+    let outermost = scores.iter().max_by(|one, other| one.score.total_cmp(&other.score));
+    let Some(outermost) = outermost.filter(|one| one.stands_for > total * (1.0 - tpr) * (1.0 + 1e-9)) else {
+        return Ok(());
+    };
+    bail!(
+        "the outermost picture stands for {} of {total} judgements, more than the {} % that are to be left out: keep more samples, or give a smaller --tpr",
+        outermost.stands_for,
+        percent(1.0 - tpr)
+    );
 }
 
 fn percent(share: f64) -> f64 {
     (share * 1000.0).round() / 10.0
 }
 
-/// With fewer, the quantile would be the outermost picture itself.
-fn pictures_needed(tpr: f64) -> usize {
+/// Fewer say nothing.
+const FEWEST: usize = 20;
+
+/// With fewer, the quantile would be the outermost picture itself; of a log, that is another question, since
+/// pictures stand for others ([`check_grain`]).
+fn pictures_needed(tpr: f64, is_log: bool) -> usize {
     // 1 − 0.95 is a little more than 0.05.
-    ((1.0 / (1.0 - tpr) - 1e-6).ceil() as usize).max(20)
+    if is_log { FEWEST } else { ((1.0 / (1.0 - tpr) - 1e-6).ceil() as usize).max(FEWEST) }
 }
 
 #[cfg(test)]
@@ -117,6 +182,19 @@ mod tests {
 
     #[test]
     fn the_rarer_the_rejection_the_more_pictures_are_needed() {
-        assert_eq!([0.5, 0.9, 0.95, 0.99].map(pictures_needed), [20, 20, 20, 100]);
+        assert_eq!([0.5, 0.9, 0.95, 0.99].map(|tpr| pictures_needed(tpr, false)), [20, 20, 20, 100]);
+    }
+
+    #[test]
+    fn the_share_to_be_left_out_must_be_more_than_one_picture() {
+        let scores = |outermost: f64| -> Vec<Weighted> {
+            let of = |(score, stands_for)| Weighted { score, stands_for };
+            [(1.0, 900.0 - outermost), (3.0, outermost), (2.0, 100.0)].map(of).to_vec()
+        };
+        check_grain(&scores(50.0), 0.95).unwrap();
+        let text = check_grain(&scores(51.0), 0.95).unwrap_err().to_string();
+        assert!(text.contains("51 of 1000 judgements") && text.contains("the 5 % that"), "{text}");
+        check_grain(&scores(51.0), 0.9).unwrap();
+        assert_eq!(pictures_needed(0.999, true), 20);
     }
 }

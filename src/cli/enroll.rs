@@ -2,15 +2,14 @@
 
 use super::exit::UsageError;
 use super::judge_pictures::{judge_pictures, tell_unusable};
-use super::{class_folders, model, terminal};
+use super::{class_folders, logged_pictures, model, terminal};
 use crate::capture::{Source, SourceOptions};
 use crate::evaluate::{Enrolment, Figures, KnownPicture};
 use crate::network::{Metadata, Model, ModelFile, Scoring};
-use anchorwatch_store::{DATABASE, Event, Filter, Kind, Order, Store};
+use anchorwatch_store::{Filter, Store};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -164,56 +163,37 @@ pub fn run(args: &EnrollArgs) -> anyhow::Result<ExitCode> {
 
 /// The logits of the new class's pictures.
 fn logits_of_class(args: &EnrollArgs, model: &Model, threads: usize) -> anyhow::Result<Vec<Vec<f32>>> {
-    let (mut logits, files) = if args.from.join(DATABASE).is_file() {
-        of_log(&args.from, args.label.as_deref().unwrap_or(&args.name), model)?
-    } else {
-        if args.label.is_some() {
-            let what = format!("--label is for a field log, and '{}' is none", args.from.display());
-            return Err(UsageError(what).into());
-        }
-        let spec = args.from.to_str().context("folder names must be UTF-8")?;
-        match Source::open(spec, &SourceOptions::default())? {
-            Source::Pictures(pictures) => (Vec::new(), pictures.paths().to_vec()),
-            _ => bail!("'{spec}' is no folder of pictures, and no field log"),
-        }
+    if logged_pictures::is_log(&args.from) {
+        return of_log(&args.from, args.label.as_deref().unwrap_or(&args.name), model, threads);
+    }
+    if args.label.is_some() {
+        let what = format!("--label is for a field log, and '{}' is none", args.from.display());
+        return Err(UsageError(what).into());
+    }
+    let spec = args.from.to_str().context("folder names must be UTF-8")?;
+    let Source::Pictures(pictures) = Source::open(spec, &SourceOptions::default())? else {
+        bail!("'{spec}' is no folder of pictures, and no field log")
     };
-    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    let files: Vec<&Path> = pictures.paths().iter().map(PathBuf::as_path).collect();
     let (judgements, unusable) = judge_pictures(model, &files, threads)?;
     tell_unusable(&unusable)?;
-    logits.extend(judgements.into_iter().flatten().map(|judgement| judgement.logits));
-    Ok(logits)
+    Ok(judgements.into_iter().flatten().map(|judgement| judgement.logits).collect())
 }
 
-/// Logits that the log has of this model, and the crops of the other events. What came into view and is
-/// gone counts once.
-fn of_log(folder: &Path, label: &str, model: &Model) -> anyhow::Result<(Vec<Vec<f32>>, Vec<PathBuf>)> {
+/// Those of the events with this label.
+fn of_log(folder: &Path, label: &str, model: &Model, threads: usize) -> anyhow::Result<Vec<Vec<f32>>> {
     let store = Store::attach(folder)?;
     let filter = Filter { label: Some(label.to_string()), ..Filter::default() };
-    let mut events: Vec<Event> = Vec::new();
-    store.each(&filter, Order::Oldest, |event| {
-        events.push(event);
-        Ok(())
-    })?;
-    let ended: BTreeSet<&String> = events.iter().filter_map(|event| event.facts.ends.as_ref()).collect();
-    let (mut logits, mut files) = (Vec::new(), Vec::new());
-    for event in &events {
-        if event.facts.kind == Kind::Started && ended.contains(&event.id) {
-            continue;
-        }
-        let facts = &event.facts;
-        if facts.model == model.id() && facts.logits.len() == model.metadata().logits() {
-            logits.push(facts.logits.clone());
-        } else if let Some(crop) = &event.crop {
-            files.push(folder.join(crop));
-        }
-    }
-    if logits.is_empty() && files.is_empty() {
+    let events = logged_pictures::events(&store, &filter)?;
+    let logged = logged_pictures::logits(&store, &events, model, threads)?;
+    tell_unusable(&logged.unusable)?;
+    if logged.unusable.is_empty() && logged.logits.iter().all(Option::is_none) {
         bail!(
             "no event in '{}' has the label '{label}': label some with 'anchorwatch review'",
             folder.display()
         );
     }
-    Ok((logits, files))
+    Ok(logged.logits.into_iter().flatten().collect())
 }
 
 /// Logits of known pictures, by class, and of unknown ones.

@@ -98,6 +98,8 @@ fn text(model: &Model, place: &str) -> String {
     }
     if let Some(promised) = threshold.promise() {
         let _ = write!(text, "\n  promise     {}", promise(&promised));
+    } else if threshold.weighted {
+        let _ = write!(text, "\n  promise     {NO_PROMISE}");
     }
     let _ = write!(text, "\n  golden      {} pictures for 'inspect --verify'", golden.len());
 
@@ -142,6 +144,10 @@ fn text(model: &Model, place: &str) -> String {
     let _ = write!(text, "\n\n{}", layers(model.layers()));
     text
 }
+
+/// Why a threshold from a field log promises nothing, for people.
+pub const NO_PROMISE: &str =
+    "none: its pictures are of a field log, each standing for another number of judgements";
 
 /// What a threshold promises, for people.
 pub fn promise(promise: &Promise) -> String {

@@ -65,9 +65,15 @@ struct Which {
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
 
-    /// What happened: single, started, finished, camera-lost or camera-back
+    /// What happened: single, started, finished, camera-lost or camera-back; or known, for samples of what
+    /// was judged known
     #[arg(long, value_name = "KIND", value_parser = kind)]
     kind: Option<Kind>,
+
+    /// Samples of what was judged known (run --keep-known) too; without it they are left out, but for
+    /// those that somebody has labelled, with --label
+    #[arg(long)]
+    known: bool,
 
     /// Recorded by this unit
     #[arg(long, value_name = "NAME")]
@@ -156,8 +162,16 @@ impl Which {
             unit: self.unit.clone(),
             starred: self.starred.then_some(true),
             sent: self.unsent.then_some(false),
+            sample: (!self.has_samples()).then_some(false),
             ..Filter::default()
         })
+    }
+}
+
+impl Which {
+    /// Whether samples of what was judged known are among them.
+    fn has_samples(&self) -> bool {
+        self.known || self.kind.is_some() || self.label.is_some()
     }
 }
 
@@ -224,13 +238,17 @@ fn list(store: &Store, filter: &Filter, args: &LogArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let totals = store.totals()?;
+    let samples = store.count(&Filter { kind: Some(Kind::Known), ..Filter::default() })?;
     let mut sum = format!(
         "{} events shown of {}; {} unsent, {:.1} MB of pictures",
         page.events.len(),
-        totals.events,
+        if args.which.has_samples() { totals.events } else { totals.events.saturating_sub(samples) },
         totals.unsent,
         totals.crop_bytes as f64 / 1e6
     );
+    if samples > 0 {
+        sum.push_str(&format!("; {samples} samples of known things (--kind known)"));
+    }
     for (number, what) in [
         (totals.removed, "made room for others"),
         (totals.lost_events, "could not be recorded"),

@@ -18,8 +18,10 @@ mod exit;
 mod firmware;
 mod inspect;
 mod judge_pictures;
+mod known_of_log;
 mod link;
 mod log;
+mod logged_pictures;
 mod man;
 mod model;
 #[cfg(feature = "web")]

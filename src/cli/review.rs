@@ -36,6 +36,11 @@ pub struct ReviewArgs {
     #[arg(long, env = "ANCHORWATCH_WEB_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     web_token: Option<String>,
 
+    /// Look through the samples of what was judged known (run --keep-known) instead: is any of them
+    /// something else?
+    #[arg(long)]
+    known: bool,
+
     /// Read so many of the newest things
     #[arg(long, value_name = "COUNT", default_value_t = ReviewOptions::default().most)]
     most: usize,
@@ -50,6 +55,7 @@ pub fn run(args: ReviewArgs) -> anyhow::Result<ExitCode> {
         classes: model::load(args.model.as_deref())?.metadata().classes.clone(),
         export: args.export,
         most: args.most,
+        known: args.known,
     };
     let session = Session::start(options).map_err(|error| match error {
         ReviewError::Access(error) => UsageError(format!("--web: {error} (--web-token)")).into(),

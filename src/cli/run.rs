@@ -88,19 +88,24 @@ pub fn run(args: RunArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow::
         // A folder of pictures and a video are looked at whenever that is asked for.
         background: settings.background().filter(|_| !pictures),
         schedule: settings.schedule.clone().filter(|_| live),
+        keep_known: settings.keep_known(),
         max_frames: args.max_frames,
         pace: settings.pace(),
     };
     let open = |folder: &Path| {
         EventLog::open(folder, settings.crops.into(), &settings.unit_name(), settings.retention())
     };
+    if settings.keep_known().is_some() && settings.events.is_none() {
+        let what = "--keep-known keeps samples in the folder of --events, which is not given";
+        return Err(UsageError(what.to_string()).into());
+    }
     let log = settings.events.as_deref().map(open).transpose()?;
     #[cfg(feature = "gpsd")]
     let log = located(log, settings.gpsd.as_deref())?;
     let annotated = settings.annotate.as_deref().map(AnnotatedFolder::open).transpose()?;
-    let recorder = Recorder::start(log, annotated, &model, live)?;
     #[cfg(feature = "mqtt")]
-    let sender = send::beside_a_run(&settings, &model)?;
+    let (log, sender) = send::beside_a_run(log, &settings, &model)?;
+    let recorder = Recorder::start(log, annotated, &model, live)?;
     let companion = companion(&settings)?;
     #[cfg(feature = "gpio")]
     let mut board =

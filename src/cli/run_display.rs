@@ -218,6 +218,9 @@ impl Display {
             None => String::new(),
         };
         line("events", tally.events, kept);
+        if recorded.samples > 0 {
+            line("samples", recorded.samples, "of known things kept, to calibrate with".to_string());
+        }
         if let Some(folder) = &self.annotate {
             line("annotated", recorded.frames, format!("in {}", folder.display()));
         }

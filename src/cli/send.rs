@@ -4,6 +4,7 @@ use super::exit::UsageError;
 use super::settings::Settings;
 use super::terminal;
 use crate::network::Model;
+use crate::record::EventLog;
 use anchorwatch_mqtt::{About, Sender, Sent, Stop, send_all};
 use anchorwatch_store::Store;
 use clap::{ArgMatches, Args};
@@ -15,8 +16,8 @@ use std::process::ExitCode;
 /// Send what waits in a field log to an MQTT broker, and end
 ///
 /// For units that are not always on, or that have a network now and then: it takes the settings of 'run'
-/// (--events, --unit, --mqtt and those after it). While 'run --mqtt' runs, that does it already. The exit
-/// code is 1 if the broker cannot be reached: what is not sent waits.
+/// (--events, --unit, --mqtt and those after it). While 'run --mqtt' sends, that does it already, and this
+/// is refused. The exit code is 1 then, or if the broker cannot be reached: what is not sent waits.
 #[derive(Args, Debug)]
 pub struct SendArgs {
     #[command(flatten)]
@@ -56,10 +57,15 @@ pub fn run(args: SendArgs, matches: &ArgMatches, file: Option<&Path>) -> anyhow:
     Ok(ExitCode::SUCCESS)
 }
 
-/// The thread that sends while a run records, if there is to be one.
-pub fn beside_a_run(settings: &Settings, model: &Model) -> anyhow::Result<Option<Sender>> {
-    let Some(options) = settings.sending() else { return Ok(None) };
-    let Some(folder) = &settings.events else {
+/// The thread that sends while a run records into this log, if there is to be one. The log then tells it
+/// of what it records.
+pub fn beside_a_run(
+    log: Option<EventLog>,
+    settings: &Settings,
+    model: &Model,
+) -> anyhow::Result<(Option<EventLog>, Option<Sender>)> {
+    let Some(options) = settings.sending() else { return Ok((log, None)) };
+    let (Some(folder), Some(mut log)) = (&settings.events, log) else {
         let what = "--mqtt sends what --events keeps, which is not given";
         return Err(UsageError(what.to_string()).into());
     };
@@ -69,7 +75,9 @@ pub fn beside_a_run(settings: &Settings, model: &Model) -> anyhow::Result<Option
         model_version: Some(model.metadata().name.clone()),
         dropped: 0,
     };
-    Ok(Some(Sender::start(folder, &settings.unit_name(), options, about)?))
+    let sender = Sender::start(folder, &settings.unit_name(), options, about)?;
+    log.tell(sender.waker());
+    Ok((Some(log), Some(sender)))
 }
 
 /// How it went, at the end of a run.

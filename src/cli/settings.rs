@@ -198,6 +198,14 @@ pub struct Settings {
     )]
     pub keep_free: u64,
 
+    /// Keep samples of what is judged known too, to calibrate with: of each class one in so many minutes,
+    /// drawn at random; 0 keeps none. They are the first to go, and are not sent
+    #[arg(
+        long, env = "ANCHORWATCH_KEEP_KNOWN", value_name = "MINUTES", help_heading = "What to keep",
+        default_value_t = Settings::default().keep_known
+    )]
+    pub keep_known: f64,
+
     /// Where the unit is, of gpsd at this address; events have it
     #[cfg(feature = "gpsd")]
     #[arg(
@@ -415,6 +423,7 @@ impl Default for Settings {
             keep_size: None,
             keep_days: None,
             keep_free: Retention::default().free_floor >> 20,
+            keep_known: 0.0,
             #[cfg(feature = "gpsd")]
             gpsd: None,
             #[cfg(feature = "mqtt")]
@@ -522,6 +531,11 @@ impl Settings {
             free_floor: self.keep_free << 20,
             keep_unsent: self.is_sent_home(),
         }
+    }
+
+    /// In which stretches of time a known thing of each class is kept, if any is.
+    pub fn keep_known(&self) -> Option<Duration> {
+        (self.keep_known > 0.0).then(|| Duration::from_secs_f64(self.keep_known * 60.0))
     }
 
     /// Whether events are sent to a broker.
@@ -655,6 +669,9 @@ impl Settings {
         }
         if self.keep_size.into_iter().chain([self.keep_free]).any(|size| size > 1 << 40) {
             return fails("keep-size", "and 'keep-free' must be at most 1099511627776 MiB");
+        }
+        if !(0.0..=525_600.0).contains(&self.keep_known) {
+            return fails("keep-known", "must be between 0 and 525600 minutes");
         }
         if !(self.clear_ratio > 0.0 && self.clear_ratio <= 1.0) {
             return fails("clear-ratio", "must be above 0 and up to 1");

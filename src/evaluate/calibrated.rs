@@ -35,12 +35,30 @@ impl Threshold {
             measured_tpr: accepted as f32 / count.max(1) as f32,
             pictures: count,
             source: source.to_string(),
+            weighted: false,
         }
     }
 
-    /// What it promises; nothing if it was not calibrated.
+    /// The smallest of these scores that accepts the share `tpr` of all judgements that they stand for. It
+    /// promises nothing: scores that stand for different numbers are not exchangeable with a new one.
+    pub fn calibrate_weighted(scores: &[Weighted], tpr: f64, source: &str) -> Self {
+        let scores = sorted(scores);
+        let total = total(&scores);
+        let value = weighted_quantile(&scores, tpr.clamp(0.0, 1.0)).unwrap_or(f32::INFINITY);
+        let accepted = scores.iter().filter(|one| one.score <= value).map(|one| one.stands_for).sum::<f64>();
+        Self {
+            value,
+            target_tpr: tpr as f32,
+            measured_tpr: if total > 0.0 { (accepted / total) as f32 } else { 0.0 },
+            pictures: scores.len(),
+            source: source.to_string(),
+            weighted: true,
+        }
+    }
+
+    /// What it promises; nothing if it was not calibrated, or with scores of different weights.
     pub fn promise(&self) -> Option<Promise> {
-        if self.pictures == 0 {
+        if self.pictures == 0 || self.weighted {
             return None;
         }
         let count = self.pictures as f64;
@@ -74,6 +92,65 @@ impl ClassScores {
             quantiles: [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| quantile(&sorted, share)),
         }
     }
+}
+
+/// A score that stands for so many judgements: it was drawn from them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weighted {
+    /// The rejection score.
+    pub score: f32,
+    /// Above 0.
+    pub stands_for: f64,
+}
+
+impl ClassScores {
+    /// The same, of scores that stand for different numbers of judgements; `right` is how many of these were
+    /// given the right class.
+    pub fn weighted(class: &str, scores: &[Weighted], right: f64) -> Self {
+        let finite: Vec<Weighted> = scores.iter().copied().filter(|one| one.score.is_finite()).collect();
+        let finite = sorted(&finite);
+        let sum = |of: &dyn Fn(f64) -> f64| {
+            finite.iter().map(|one| one.stands_for * of(f64::from(one.score))).sum::<f64>()
+        };
+        let count = total(&finite).max(f64::MIN_POSITIVE);
+        let mean = sum(&|score| score) / count;
+        let variance = sum(&|score| (score - mean).powi(2)) / count;
+        Self {
+            class: class.to_string(),
+            pictures: scores.len(),
+            accuracy: (right / total(scores).max(f64::MIN_POSITIVE)) as f32,
+            mean: mean as f32,
+            std: variance.sqrt() as f32,
+            quantiles: [0.05, 0.25, 0.5, 0.75, 0.95]
+                .map(|share| weighted_quantile(&finite, share).unwrap_or(0.0)),
+        }
+    }
+}
+
+/// How many judgements these stand for.
+fn total(scores: &[Weighted]) -> f64 {
+    scores.iter().map(|one| one.stands_for).sum()
+}
+
+/// The least first; what is no number is the most unknown.
+fn sorted(scores: &[Weighted]) -> Vec<Weighted> {
+    let number = |one: &Weighted| if one.score.is_nan() { f32::INFINITY } else { one.score };
+    let mut sorted: Vec<Weighted> =
+        scores.iter().map(|one| Weighted { score: number(one), ..*one }).collect();
+    sorted.sort_by(|one, other| one.score.total_cmp(&other.score));
+    sorted
+}
+
+/// The first of sorted scores up to which this share of all weight lies; nothing of none.
+fn weighted_quantile(sorted: &[Weighted], share: f64) -> Option<f32> {
+    // A share that is just met must not be missed by a rounding of the sum.
+    let wanted = share * total(sorted) * (1.0 - 1e-12);
+    let mut weight = 0.0;
+    let reached = sorted.iter().find(|one| {
+        weight += one.stands_for;
+        weight >= wanted
+    });
+    reached.or(sorted.last()).map(|one| one.score)
 }
 
 /// The quantile of sorted numbers, interpolated between neighbours; 0 of none.
@@ -145,6 +222,46 @@ mod tests {
             (share - promised).abs() < 3.0 * (0.08f64 * 0.92 / f64::from(ROUNDS)).sqrt(),
             "{share} {promised}"
         );
+    }
+
+    /// Scores that stand for others are as those others would be.
+    #[test]
+    fn weights_are_as_many_scores() {
+        let weighted = |given: &[(f32, u32)]| -> Vec<Weighted> {
+            given
+                .iter()
+                .map(|(score, count)| Weighted { score: *score, stands_for: f64::from(*count) })
+                .collect()
+        };
+        // 900 judgements up to 1, 90 up to 2, and ten false alarms.
+        let scores = weighted(&[(3.0, 4), (1.0, 600), (0.5, 300), (2.0, 90), (5.0, 5), (f32::NAN, 1)]);
+        for (tpr, value, accepted) in [
+            (0.3, 0.5, 0.3),
+            (0.31, 1.0, 0.9),
+            (0.9, 1.0, 0.9),
+            (0.95, 2.0, 0.99),
+            (0.991, 3.0, 0.994),
+            (0.999, 5.0, 0.999),
+            (0.9999, f32::INFINITY, 1.0),
+        ] {
+            let threshold = Threshold::calibrate_weighted(&scores, tpr, "a test");
+            assert_eq!((threshold.value, threshold.pictures), (value, 6), "{tpr}");
+            assert!((threshold.measured_tpr - accepted).abs() < 1e-6, "{threshold:?}");
+            assert_eq!(threshold.promise(), None, "nothing is promised");
+        }
+        assert_eq!(Threshold::calibrate_weighted(&[], 0.9, "a test").value, f32::INFINITY);
+        let class = ClassScores::weighted("dog", &scores, 500.0);
+        assert_eq!((class.pictures, class.accuracy), (6, 0.5));
+        assert!((f64::from(class.mean) - 967.0 / 999.0).abs() < 1e-6, "{class:?}");
+        assert_eq!(class.quantiles, [0.5, 0.5, 1.0, 1.0, 2.0]);
+        let alike = weighted(&[(4.0, 1), (2.0, 1), (1.0, 1), (3.0, 1)]);
+        let (by_weight, by_number) =
+            (ClassScores::weighted("dog", &alike, 3.0), ClassScores::new("dog", &[4.0, 2.0, 1.0, 3.0], 3));
+        assert_eq!(
+            (by_weight.mean, by_weight.std, by_weight.accuracy),
+            (by_number.mean, by_number.std, by_number.accuracy)
+        );
+        assert_eq!(ClassScores::weighted("cat", &[], 0.0).quantiles, [0.0; 5]);
     }
 
     #[test]

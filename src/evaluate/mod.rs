@@ -8,7 +8,7 @@ mod enrolment;
 mod figures;
 mod metrics;
 
-pub use calibrated::Promise;
+pub use calibrated::{Promise, Weighted};
 pub use enrolment::{Enrolment, EnrolmentError};
 pub use figures::{Figures, KnownPicture};
 pub use metrics::{auroc, fpr_at_tpr, oscr, threshold_for_tpr};

@@ -220,6 +220,10 @@ pub struct Threshold {
     pub pictures: usize,
     /// Where these pictures came from, for people.
     pub source: String,
+    /// The pictures stood for different numbers of others, and the shares are by weight: then nothing is
+    /// promised of new ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub weighted: bool,
 }
 
 /// Statistics of the rejection score (min γ) over held-out known pictures of one class.
@@ -304,6 +308,7 @@ pub(crate) mod tests {
                 measured_tpr: 0.96,
                 pictures: 100,
                 source: "made up".into(),
+                weighted: false,
             },
             class_thresholds: Vec::new(),
             known_scores: Vec::new(),

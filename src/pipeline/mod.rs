@@ -19,6 +19,7 @@ use crate::record::Label;
 use crate::vision::{Region, RegionError, RegionFinder, RegionRule};
 use crate::watch::background::{self, Background, BackgroundRule};
 use crate::watch::drift::DriftWatch;
+use crate::watch::known_samples::KnownSamples;
 use crate::watch::schedule::Schedule;
 use crate::watch::{Change, Sight, Sighting, SightingWatch};
 use anchorwatch_core::{RegionsFull, Verdict, WatchConfig, WatchConfigError};
@@ -46,6 +47,8 @@ pub struct Rules {
     pub background: Option<BackgroundRule>,
     /// When it is watched; without it, always.
     pub schedule: Option<Schedule>,
+    /// A sample of each known class is recorded in each such stretch of time, if any is.
+    pub keep_known: Option<Duration>,
     /// Stop after so many judged frames.
     pub max_frames: Option<u64>,
     /// How fast frames may be judged.
@@ -145,6 +148,7 @@ pub struct Run<'a> {
     wants: Option<Wants>,
     thresholds: Option<Receiver<Option<f32>>>,
     drift: Option<DriftWatch>,
+    samples: Option<KnownSamples>,
     pacer: Pacer,
     recorder: &'a Recorder,
     watch: Option<SightingWatch>,
@@ -173,6 +177,8 @@ impl<'a> Run<'a> {
         let (background, schedule) = (rules.background.map(Background::new), rules.schedule);
         let classes = &metadata.classes;
         let tally = Tally::new(classes.len(), crew.threshold());
+        let samples = rules.keep_known.filter(|_| recorder.wants_events());
+        let samples = samples.map(|every| KnownSamples::new(every, classes.len()));
         Ok(Self {
             crew,
             classes,
@@ -184,6 +190,7 @@ impl<'a> Run<'a> {
             wants: None,
             thresholds: None,
             drift: DriftWatch::new(metadata),
+            samples,
             pacer: Pacer::new(rules.pace),
             recorder,
             watch,
@@ -217,6 +224,9 @@ impl<'a> Run<'a> {
     pub fn to_the_end(&mut self, capture: &mut Capture, show: &mut Show<'_>) -> Result<(), RunError> {
         let result = self.frames(capture, show);
         let finished = self.finish(&result, show);
+        if let Some(counts) = self.samples.as_mut().and_then(KnownSamples::end) {
+            self.recorder.keep_samples(counts);
+        }
         result.and(finished)
     }
 
@@ -266,6 +276,9 @@ impl<'a> Run<'a> {
 
     fn frame(&mut self, frame: Frame, show: &mut Show<'_>) -> Result<(), RunError> {
         self.source.clone_from(&frame.name);
+        if let Some(counts) = self.samples.as_mut().and_then(|samples| samples.over(frame.captured)) {
+            self.recorder.keep_samples(counts);
+        }
         let is_time = self.schedule.as_ref().is_none_or(Schedule::has_now);
         if !is_time || self.wants.as_ref().is_some_and(|wants| !wants()) {
             self.tally.unwatched += 1;
@@ -328,9 +341,10 @@ impl<'a> Run<'a> {
             if verdict.is_unknown() && !is_background {
                 self.tally.events += 1;
                 if self.recorder.wants_events() {
-                    self.recorder.event(single(frame, region, judged));
+                    self.recorder.event(alone(Kind::Single, frame, region, judged));
                 }
             }
+            self.sample(frame, region, judged);
             return Ok(());
         };
         let calm = background::calm(verdict);
@@ -354,7 +368,13 @@ impl<'a> Run<'a> {
             Err(error) => return Err(error.into()),
         };
         match change {
-            None => Ok(()),
+            None => {
+                // What is in view is an event, in all its frames.
+                if !watch.is_in_view(region.id) {
+                    self.sample(frame, region, judged);
+                }
+                Ok(())
+            }
             Some(Change::Started(sighting)) => {
                 self.tally.events += 1;
                 if self.recorder.wants_events() {
@@ -363,6 +383,13 @@ impl<'a> Run<'a> {
                 Ok(show(Happening::Started(sighting), &self.tally)?)
             }
             Some(Change::Finished(sighting)) => self.finished(&sighting, show),
+        }
+    }
+
+    /// What is judged known is a sample of its class, if it is drawn.
+    fn sample(&mut self, frame: &Frame, region: Region, judged: &Judgement) {
+        if let Some(class) = self.samples.as_mut().and_then(|samples| samples.draw(&judged.verdict)) {
+            self.recorder.sample(class, alone(Kind::Known, frame, region, judged));
         }
     }
 
@@ -435,11 +462,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A picture by itself.
-fn single(frame: &Frame, region: Region, judged: &Judgement) -> NewEvent {
+/// A region of a frame by itself.
+fn alone(kind: Kind, frame: &Frame, region: Region, judged: &Judgement) -> NewEvent {
     let Region { x, y, width, height, .. } = region;
     NewEvent {
-        kind: Kind::Single,
+        kind,
         time: frame.captured,
         source: frame.name.clone(),
         frame: frame.index,

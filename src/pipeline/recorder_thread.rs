@@ -5,7 +5,7 @@
 use super::Notice;
 use crate::capture::{Frame, Moment};
 use crate::network::Model;
-use crate::record::event_log::{happened, judged, summed_up};
+use crate::record::event_log::{happened, judged, represents, summed_up};
 use crate::record::timestamp;
 use crate::record::{AnnotatedFolder, EventLog, Judging, Label, Summary};
 use crate::vision::Region;
@@ -94,6 +94,8 @@ impl NewEvent {
 pub struct Recorded {
     /// Events written to the log.
     pub events: u64,
+    /// Samples of known things written to the log.
+    pub samples: u64,
     /// Annotated frames written.
     pub frames: u64,
     /// Events that could not be written.
@@ -126,6 +128,8 @@ pub struct Recorder {
 enum Job {
     Event(Box<NewEvent>),
     Notice(Notice),
+    Sample { class: usize, sample: Box<NewEvent> },
+    KeepSamples(Vec<u64>),
     Frame { frame: Frame, labels: Vec<Label>, named: bool },
 }
 
@@ -169,6 +173,7 @@ impl Recorder {
                 name: model.metadata().name.clone(),
             },
             open: BTreeMap::new(),
+            samples: BTreeMap::new(),
             recorded: Recorded::default(),
         };
         let thread = std::thread::Builder::new().name("record".to_string()).spawn(move || {
@@ -193,23 +198,32 @@ impl Recorder {
 
     /// Has an event written down. Waits when the queue is full.
     pub fn event(&self, event: NewEvent) {
-        let mut state = self.queue.lock();
-        while state.events >= MOST_EVENTS && !state.gone {
-            state = self.queue.wait(state);
-        }
-        state.events += 1;
-        state.jobs.push_back(Job::Event(Box::new(event)));
-        self.queue.changed.notify_all();
+        self.hand_over(Job::Event(Box::new(event)));
     }
 
     /// Has what happened to the camera written down. Waits when the queue is full.
     pub fn notice(&self, notice: Notice) {
+        self.hand_over(Job::Notice(notice));
+    }
+
+    /// Holds a sample of a known class, instead of the one before. Waits when the queue is full.
+    pub fn sample(&self, class: usize, sample: NewEvent) {
+        self.hand_over(Job::Sample { class, sample: Box::new(sample) });
+    }
+
+    /// Has the samples that are held written down, with how many judgements of its class each stands for.
+    /// Waits when the queue is full.
+    pub fn keep_samples(&self, stand_for: Vec<u64>) {
+        self.hand_over(Job::KeepSamples(stand_for));
+    }
+
+    fn hand_over(&self, job: Job) {
         let mut state = self.queue.lock();
         while state.events >= MOST_EVENTS && !state.gone {
             state = self.queue.wait(state);
         }
         state.events += 1;
-        state.jobs.push_back(Job::Notice(notice));
+        state.jobs.push_back(job);
         self.queue.changed.notify_all();
     }
 
@@ -308,6 +322,8 @@ struct Writer {
     model: Judging,
     /// The identifier of what has begun and is not ended.
     open: BTreeMap<Span, String>,
+    /// Of each class the sample that was drawn last, until it is kept.
+    samples: BTreeMap<usize, anchorwatch_store::NewEvent>,
     recorded: Recorded,
 }
 
@@ -318,6 +334,11 @@ impl Writer {
             match job {
                 Job::Event(event) => self.gather_event(*event, &mut group),
                 Job::Notice(notice) => self.gather_notice(notice, &mut group),
+                Job::Sample { class, sample } => {
+                    let sample = self.described(&sample);
+                    self.samples.extend(sample.map(|sample| (class, sample)));
+                }
+                Job::KeepSamples(stand_for) => self.gather_samples(&stand_for, &mut group),
                 Job::Frame { frame, labels, named } => self.write_frame(&frame, &labels, named),
             }
         }
@@ -328,6 +349,24 @@ impl Writer {
         let in_view = Some(Span::InView(new.region.id));
         let begins = in_view.filter(|_| new.kind == Kind::Started);
         let ends = in_view.filter(|_| new.kind == Kind::Finished);
+        let ends = ends.and_then(|span| self.end(span, group));
+        if let Some(mut event) = self.described(&new) {
+            event.facts.ends = ends;
+            group.push((begins, event));
+        }
+    }
+
+    /// The samples that are held, of the classes that were judged.
+    fn gather_samples(&mut self, stand_for: &[u64], group: &mut Group) {
+        for (class, mut sample) in std::mem::take(&mut self.samples) {
+            let count = stand_for.get(class).copied().unwrap_or(0).max(1);
+            represents(&mut sample.facts, count);
+            group.push((None, sample));
+        }
+    }
+
+    /// As the log has it; nothing if there is no log.
+    fn described(&mut self, new: &NewEvent) -> Option<anchorwatch_store::NewEvent> {
         let mut facts = happened(new.kind, new.time, &new.source);
         facts.frame = new.frame;
         let NewEvent { verdict, distances, logits, embedding, .. } = &new;
@@ -335,8 +374,7 @@ impl Writer {
         if let Some(summary) = &new.summary {
             summed_up(&mut facts, summary);
         }
-        facts.ends = ends.and_then(|span| self.end(span, group));
-        let Some(log) = &self.log else { return };
+        let log = self.log.as_ref()?;
         facts.position = log.position();
         let crop = match log.encode(&new.crop) {
             Ok(crop) => Some(crop),
@@ -346,7 +384,7 @@ impl Writer {
                 None
             }
         };
-        group.push((begins, anchorwatch_store::NewEvent { facts, crop, identity: None }));
+        Some(anchorwatch_store::NewEvent { facts, crop, identity: None })
     }
 
     fn gather_notice(&mut self, notice: Notice, group: &mut Group) {
@@ -386,7 +424,10 @@ impl Writer {
                 self.open.insert(span, id.clone());
             }
         }
-        self.recorded.events += events.len() as u64 - written.lost_events;
+        for (event, _) in events.iter().zip(&written.ids).filter(|(_, id)| id.is_some()) {
+            let is_sample = event.facts.kind == Kind::Known;
+            *(if is_sample { &mut self.recorded.samples } else { &mut self.recorded.events }) += 1;
+        }
         self.recorded.lost_events += written.lost_events;
         self.recorded.lost_crops += written.lost_crops;
         if let Some(error) = written.error {
@@ -480,7 +521,7 @@ mod tests {
         while events + frames.len() < MOST_EVENTS + 1 + MOST_FRAMES + 1 {
             for job in recorder.queue.take_all().unwrap() {
                 match job {
-                    Job::Event(_) | Job::Notice(_) => events += 1,
+                    Job::Event(_) | Job::Notice(_) | Job::Sample { .. } | Job::KeepSamples(_) => events += 1,
                     Job::Frame { frame, .. } => frames.push(frame.index),
                 }
             }

@@ -52,6 +52,7 @@ pub struct EventLog {
     crops: CropFormat,
     #[cfg(feature = "gpsd")]
     locator: Option<anchorwatch_position::Locator>,
+    recorded: Option<Box<dyn Fn() + Send>>,
 }
 
 /// The model that judged.
@@ -104,6 +105,7 @@ impl EventLog {
             crops,
             #[cfg(feature = "gpsd")]
             locator: None,
+            recorded: None,
         })
     }
 
@@ -121,9 +123,20 @@ impl EventLog {
         return None;
     }
 
+    /// From now on, this is told when something was recorded that waits to be sent.
+    pub fn tell(&mut self, recorded: Box<dyn Fn() + Send>) {
+        self.recorded = Some(recorded);
+    }
+
     /// Records a group of events; what cannot be recorded is counted.
     pub fn record(&mut self, group: &[NewEvent]) -> Recorded {
-        self.store.record(group)
+        let written = self.store.record(group);
+        let mut events = group.iter().zip(&written.ids);
+        let waits = events.any(|(event, id)| id.is_some() && event.facts.kind != Kind::Known);
+        if let (Some(tell), true) = (&self.recorded, waits) {
+            tell();
+        }
+        written
     }
 
     /// The picture of an event, encoded.
@@ -195,6 +208,14 @@ pub fn summed_up(facts: &mut Facts, summary: &Summary) {
     facts.details.insert("summary".to_string(), json!(summary));
 }
 
+/// How many judgements the log's sample of known things stands for: it was drawn from so many.
+pub const STANDS_FOR: &str = "stands_for";
+
+/// A sample says how many judgements it stands for.
+pub fn represents(facts: &mut Facts, judgements: u64) {
+    facts.details.insert(STANDS_FOR.to_string(), json!(judgements));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +278,24 @@ mod tests {
             let crop = line["crop"].as_str().unwrap();
             let saved = crate::vision::load_picture(&folder.path().join(crop)).unwrap();
             assert_eq!((saved.dimensions(), saved == crop_pixels), ((8, 6), exact));
+        }
+    }
+
+    #[test]
+    fn who_sends_is_told_of_events_and_not_of_samples() {
+        let folder = tempfile::tempdir().unwrap();
+        let keep_all = Retention { free_floor: 0, ..Retention::default() };
+        let mut log = EventLog::open(folder.path(), CropFormat::Jpeg, "a unit", keep_all).unwrap();
+        let (told, heard) = std::sync::mpsc::channel();
+        log.tell(Box::new(move || told.send(()).unwrap()));
+        let new = |kind| NewEvent { facts: happened(kind, Moment::now(), "cam"), crop: None, identity: None };
+        for (group, times) in [
+            (vec![new(Kind::Known)], 0),
+            (vec![new(Kind::Known), new(Kind::Single), new(Kind::CameraLost)], 1),
+            (Vec::new(), 0),
+        ] {
+            assert_eq!(log.record(&group).error, None);
+            assert_eq!(heard.try_iter().count(), times);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! From verdicts to events: one event from when something unknown comes into view until it is
 //! gone, not one a frame. When a region is raised and cleared is decided by
 //! [`anchorwatch_core::Watch`]; this module keeps what there was in between, and holds back what is
-//! no news: the [`background`], and what was there a moment ago. [`schedule`] says when it is watched.
+//! no news: the [`background`], and what was there a moment ago. [`schedule`] says when it is watched,
+//! [`known_samples`] which known things are kept.
 
 pub mod background;
 pub mod drift;
+pub mod known_samples;
 pub mod schedule;
 
 use crate::capture::Moment;
@@ -125,6 +127,11 @@ impl SightingWatch {
     pub fn new(config: WatchConfig, cool_down: Duration, tracks: bool) -> Result<Self, WatchConfigError> {
         let (open, cooling) = (BTreeMap::new(), Vec::new());
         Ok(Self { watch: Watch::new(config)?, open, cool_down, cooling, tracks })
+    }
+
+    /// Whether something unknown is in view in this region.
+    pub fn is_in_view(&self, region: u32) -> bool {
+        self.open.contains_key(&region)
     }
 
     /// Takes one judged region in.

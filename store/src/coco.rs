@@ -1,7 +1,7 @@
 //! COCO's JSON for object detection (<https://cocodataset.org/#format-data>).
 
-use crate::Event;
 use crate::event::timestamp;
+use crate::{Event, Kind};
 use serde::Serialize;
 
 /// What is unknown and has no label.
@@ -49,7 +49,8 @@ impl DataSet {
     pub(crate) fn add(&mut self, event: &Event) {
         let Some(crop) = &event.crop else { return };
         let [width, height] = event.crop_size;
-        let category_id = self.category(event.marks.label.as_deref().unwrap_or(UNKNOWN));
+        let judged = event.facts.class.as_deref().filter(|_| event.facts.kind == Kind::Known);
+        let category_id = self.category(event.marks.label.as_deref().or(judged).unwrap_or(UNKNOWN));
         self.images.push(Image {
             id: event.seq,
             file_name: crop.clone(),

@@ -17,12 +17,14 @@ pub enum Kind {
     CameraLost,
     /// The camera gives frames again.
     CameraBack,
+    /// A sample of what was judged known, kept to calibrate with. Nothing happened: it is not news.
+    Known,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Single, Self::Started, Self::Finished, Self::CameraLost, Self::CameraBack];
+    pub const ALL: [Self; 6] =
+        [Self::Single, Self::Started, Self::Finished, Self::CameraLost, Self::CameraBack, Self::Known];
 
     /// Its name in the database, in exports and on the command line.
     pub fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Kind {
             Self::Finished => "finished",
             Self::CameraLost => "camera-lost",
             Self::CameraBack => "camera-back",
+            Self::Known => "known",
         }
     }
 

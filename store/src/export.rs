@@ -67,7 +67,7 @@ impl Store {
     }
 
     /// COCO's JSON for object detection: each crop is a picture with one box around all of it, of the
-    /// class that a person gave it, or else 'unknown'. File names are relative to the log's folder.
+    /// class that a person gave it, or else 'unknown'; a sample of what was judged known, of that class. File names are relative to the log's folder.
     /// The number of pictures.
     ///
     /// # Errors

@@ -6,6 +6,14 @@ use crate::{Event, Kind, StoreError, row};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params, params_from_iter};
 
+/// What waits to be sent, by the index `to_send`.
+pub(crate) const UNSENT: &str =
+    "WHERE events.unit = ?1 AND sent = 0 AND kind <> 'known' AND seq > ?2 ORDER BY seq LIMIT ?3";
+/// Crops that wait, by the index `crops_to_send`.
+pub(crate) const CROPS_UNSENT: &str =
+    "WHERE events.unit = ?1 AND crop_sent = 0 AND crop IS NOT NULL AND kind <> 'known' AND seq > ?2
+    ORDER BY seq LIMIT ?3";
+
 /// Which events; all conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -31,6 +39,8 @@ pub struct Filter {
     pub sent: Option<bool>,
     /// Whether it has a crop.
     pub with_crop: Option<bool>,
+    /// Whether it is a sample of what was judged known.
+    pub sample: Option<bool>,
 }
 
 /// In which order.
@@ -92,6 +102,7 @@ impl Filter {
             (self.sent, "sent = 1", "sent = 0"),
             (self.labelled, "label IS NOT NULL", "label IS NULL"),
             (self.with_crop, "crop IS NOT NULL", "crop IS NULL"),
+            (self.sample, "kind = 'known'", "kind <> 'known'"),
         ] {
             if let Some(flag) = flag {
                 conditions.push(if flag { yes } else { no }.to_string());
@@ -195,12 +206,12 @@ impl Store {
 
     /// A unit's events that no broker has acknowledged, in the order in which they were recorded, after
     /// the number `after` (0 at first). An event that is put right when the clock is set is unsent again.
+    /// Samples of what was judged known do not wait to be sent.
     ///
     /// # Errors
     /// If the database cannot be read.
     pub fn unsent(&self, unit: &str, after: i64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let sql =
-            format!("{} WHERE events.unit = ?1 AND sent = 0 AND seq > ?2 ORDER BY seq LIMIT ?3", row::SELECT);
+        let sql = format!("{} {UNSENT}", row::SELECT);
         self.events(&sql, params![unit, after, i64::try_from(limit).unwrap_or(i64::MAX)])
     }
 
@@ -209,10 +220,7 @@ impl Store {
     /// # Errors
     /// If the database cannot be read.
     pub fn crops_unsent(&self, unit: &str, after: i64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let sql = format!(
-            "{} WHERE events.unit = ?1 AND crop_sent = 0 AND crop IS NOT NULL AND seq > ?2 ORDER BY seq LIMIT ?3",
-            row::SELECT
-        );
+        let sql = format!("{} {CROPS_UNSENT}", row::SELECT);
         self.events(&sql, params![unit, after, i64::try_from(limit).unwrap_or(i64::MAX)])
     }
 

@@ -1,5 +1,5 @@
-//! What goes when there is too much. Order: first what was sent, then what was not, then what is
-//! starred; the oldest of each first.
+//! What goes when there is too much. Order: first samples of what was judged known that nobody labelled,
+//! then what was sent, then what was not, then what is starred; the oldest of each first.
 
 use crate::store::Store;
 use crate::{StoreError, room};
@@ -10,6 +10,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const A_STEP: usize = 256;
 /// What a row takes in the database, with its part of the indices.
 const A_ROW: u64 = 1024;
+
+/// What goes first, in the order of the index `to_go`.
+pub(crate) const OLDEST: &str = "SELECT seq, crop, crop_bytes FROM events
+    ORDER BY starred, kind <> 'known' OR label IS NOT NULL, sent DESC, seq LIMIT ?1";
+/// The same, without what is starred.
+pub(crate) const OLDEST_NOT_STARRED: &str = "SELECT seq, crop, crop_bytes FROM events WHERE starred = 0
+    ORDER BY kind <> 'known' OR label IS NOT NULL, sent DESC, seq LIMIT ?1";
+/// Samples that are too old: they do not wait to be sent. The signs keep SQLite from looking through all
+/// that does.
+pub(crate) const OLD_SAMPLES: &str = "SELECT seq, crop, crop_bytes FROM events
+    WHERE kind = 'known' AND time_ms < ?1 AND +starred = 0 AND +sent = 0 AND clock <> 0 LIMIT ?2";
 
 /// How much is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,11 +112,7 @@ impl Store {
     }
 
     fn oldest(&self, bytes: u64, spare_starred: bool) -> Result<Vec<Doomed>, StoreError> {
-        let sql = if spare_starred {
-            "SELECT seq, crop, crop_bytes FROM events WHERE starred = 0 ORDER BY sent DESC, seq LIMIT ?1"
-        } else {
-            "SELECT seq, crop, crop_bytes FROM events ORDER BY starred, sent DESC, seq LIMIT ?1"
-        };
+        let sql = if spare_starred { OLDEST_NOT_STARRED } else { OLDEST };
         let mut freed = 0;
         let mut rows = self.doomed(sql, params![A_STEP as i64])?;
         rows.retain(|(_, _, bytes_of_row)| {
@@ -124,7 +131,11 @@ impl Store {
         let from = i64::from(self.retention.keep_unsent);
         let sql = "SELECT seq, crop, crop_bytes FROM events
             WHERE starred = 0 AND sent IN (1, ?2) AND time_ms < ?1 AND clock <> 0 LIMIT ?3";
-        self.doomed(sql, params![since, from, A_STEP as i64])
+        let mut rows = self.doomed(sql, params![since, from, A_STEP as i64])?;
+        if self.retention.keep_unsent && rows.len() < A_STEP {
+            rows.extend(self.doomed(OLD_SAMPLES, params![since, (A_STEP - rows.len()) as i64])?);
+        }
+        Ok(rows)
     }
 
     fn doomed(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<Doomed>, StoreError> {

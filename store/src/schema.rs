@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// What leads from version n to n + 1. Never changed once released: a new version is a new entry.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -99,6 +99,35 @@ const VERSION_1: &str = "
     END;
 ";
 
+/// Samples of what was judged known are a kind of their own, which no program of version 1 can read. They
+/// are the first to make room, and do not wait to be sent. The table stays as it is: rows of version 1 can
+/// be saved from a damaged database.
+const VERSION_2: &str = "
+    DROP INDEX to_go;
+    CREATE INDEX to_go ON events (starred, kind <> 'known' OR label IS NOT NULL, sent DESC, seq);
+    DROP INDEX to_send;
+    CREATE INDEX to_send ON events (unit, seq) WHERE sent = 0 AND kind <> 'known';
+    DROP INDEX crops_to_send;
+    CREATE INDEX crops_to_send ON events (unit, seq)
+        WHERE crop_sent = 0 AND crop IS NOT NULL AND kind <> 'known';
+
+    DROP TRIGGER count_new;
+    DROP TRIGGER count_gone;
+    DROP TRIGGER count_changed;
+    CREATE TRIGGER count_new AFTER INSERT ON events BEGIN
+        UPDATE totals SET events = events + 1, crop_bytes = crop_bytes + new.crop_bytes,
+            unsent = unsent + (new.sent = 0 AND new.kind <> 'known');
+    END;
+    CREATE TRIGGER count_gone AFTER DELETE ON events BEGIN
+        UPDATE totals SET events = events - 1, crop_bytes = crop_bytes - old.crop_bytes,
+            unsent = unsent - (old.sent = 0 AND old.kind <> 'known'), removed = removed + 1;
+    END;
+    CREATE TRIGGER count_changed AFTER UPDATE OF crop_bytes, sent ON events BEGIN
+        UPDATE totals SET crop_bytes = crop_bytes + new.crop_bytes - old.crop_bytes,
+            unsent = unsent + (new.sent = 0 AND new.kind <> 'known') - (old.sent = 0 AND old.kind <> 'known');
+    END;
+";
+
 /// The version that this program writes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 
@@ -127,4 +156,89 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         transaction.commit().map_err(&failed)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Filter, Order, Retention, Store, query, retention, row, salvage};
+
+    /// A database as the first version of this program left it: one event is sent, one waits.
+    fn of_version_1(path: &Path) {
+        let connection = Connection::open(path).unwrap();
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL").unwrap();
+        connection.execute_batch(VERSION_1).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection.execute_batch("INSERT INTO boots VALUES (1, 'unit', 'boot')").unwrap();
+        for (seq, sent) in [(1, 1), (2, 0)] {
+            connection
+                .execute(
+                    "INSERT INTO events (seq, id, unit, kind, time_ms, uptime_ms, boot, clock, source, frame,
+                        region, box_x, box_y, box_width, box_height, model, crop_bytes, crop_crc, crop_width,
+                        crop_height, sent)
+                    VALUES (?1, 'unit-ab-' || ?1, 'unit', 'single', ?1, ?1, 1, 1, 'cam', 0, 0, 0, 0, 1, 1, 'm', 0, 0,
+                        0, 0, ?2)",
+                    [seq, sent],
+                )
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_database_of_version_1_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        of_version_1(&folder.path().join(crate::DATABASE));
+        let keep_all = Retention { free_floor: 0, ..Retention::default() };
+        let mut store = Store::open(folder.path(), "unit", keep_all).unwrap();
+        assert_eq!(version(&store.connection).unwrap(), VERSION);
+        assert_eq!((store.totals().unwrap().events, store.totals().unwrap().unsent), (2, 1));
+        let unsent = |store: &Store| store.unsent("unit", 0, 9).unwrap().len();
+        assert_eq!(unsent(&store), 1);
+        let page = store.page(&Filter::default(), Order::Oldest, None, 9).unwrap();
+        assert_eq!(page.events[1].id, "unit-ab-2");
+        let moment = page.events[1].facts.moment.clone();
+        let facts = |kind| crate::Facts::new(kind, moment.clone(), "cam");
+        let new = |kind| crate::NewEvent { facts: facts(kind), crop: None, identity: None };
+        let recorded = store.record(&[new(crate::Kind::Known), new(crate::Kind::Single)]);
+        assert_eq!(recorded.error, None);
+        // The sample does not wait to be sent.
+        assert_eq!((store.totals().unwrap().unsent, unsent(&store)), (2, 2));
+        store.mark_sent(&["unit-ab-2"]).unwrap();
+        assert_eq!((store.totals().unwrap().unsent, unsent(&store)), (1, 1));
+    }
+
+    #[test]
+    fn a_damaged_database_of_version_1_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        of_version_1(&folder.path().join(crate::DATABASE));
+        assert_eq!(salvage::salvage(folder.path()).unwrap(), 2);
+        let store = Store::attach(folder.path()).unwrap();
+        assert_eq!((store.totals().unwrap().events, store.totals().unwrap().unsent), (2, 1));
+    }
+
+    /// What is asked after every event looks at no more rows than it needs.
+    #[test]
+    fn retention_and_sending_use_their_indices() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), "unit", Retention::default()).unwrap();
+        let plan = |sql: &str| -> String {
+            let mut explain = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let lines = explain.query_map([], |row| row.get::<_, String>("detail")).unwrap();
+            lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+        };
+        for (sql, index) in [
+            (retention::OLDEST.to_string(), "to_go"),
+            (retention::OLDEST_NOT_STARRED.to_string(), "to_go"),
+            (retention::OLD_SAMPLES.to_string(), "by_kind"),
+            (format!("{} {}", row::SELECT, query::UNSENT), "to_send"),
+            (format!("{} {}", row::SELECT, query::CROPS_UNSENT), "crops_to_send"),
+        ] {
+            let plan = plan(&sql);
+            assert!(
+                plan.contains(&format!("INDEX {index} ")) || plan.ends_with(&format!("INDEX {index}")),
+                "{sql}: {plan}"
+            );
+            assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        }
+    }
 }

@@ -146,6 +146,10 @@ fn what_waited_comes_home_with_its_pictures() {
         events(&home).len() == 7
     });
     assert!(program.0.try_wait().unwrap().is_none(), "the run goes on");
+    // It would send everything twice.
+    let refused = fail(1, send);
+    let who = format!("by process {} (run --mqtt)", program.0.id());
+    assert!(refused.contains("is being sent already") && refused.contains(&who), "{refused}");
     assert!(succeed(["log", text(&home), "verify"]).stdout.contains("7 events, all whole"));
 }
 

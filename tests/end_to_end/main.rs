@@ -17,6 +17,7 @@ mod evaluating;
 mod home;
 mod inspecting;
 mod kept;
+mod known_samples;
 mod linking;
 mod live;
 mod models;

@@ -58,6 +58,7 @@ pub fn colours() -> ModelFile {
             measured_tpr: 0.96,
             pictures: 25,
             source: "chosen by hand".into(),
+            weighted: false,
         },
         class_thresholds: Vec::new(),
         known_scores: Vec::new(),

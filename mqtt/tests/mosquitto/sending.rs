@@ -221,6 +221,32 @@ fn thumbnails_and_detections_are_what_they_say() {
 }
 
 #[test]
+fn one_sends_at_a_time_and_a_service_waits_for_its_turn() {
+    let broker = Broker::started();
+    let mut unit = Unit::new("u");
+    unit.record(5, 0, 0);
+    let options = SendOptions { without_subscriber: true, ..sending(&broker.url()) };
+    // Another program has the turn, as it would tell it.
+    let turn = std::fs::File::create(unit.folder.path().join("send.lock")).unwrap();
+    turn.try_lock().unwrap();
+    std::fs::write(unit.folder.path().join("send.lock"), "process 7 (send)\n").unwrap();
+    let error = send_once(&unit, options.clone()).unwrap_err();
+    assert!(matches!(&error, MqttError::BeingSent { who, .. } if who == "process 7 (send)"), "{error}");
+    let sender = unit.send(options.clone());
+    until("it says who has the turn", || {
+        sender.report().problem.is_some_and(|problem| problem.contains("by process 7 (send)"))
+    });
+    assert_eq!((unit.unsent(), sender.report().connections), (5, 0));
+    turn.unlock().unwrap();
+    until("it has the turn, and sends", || unit.unsent() == 0);
+    // Now it is the other that is told.
+    let error = send_once(&unit, options.clone()).unwrap_err().to_string();
+    assert!(error.contains(&format!("process {} (run --mqtt)", std::process::id())), "{error}");
+    sender.stop();
+    assert_eq!(send_once(&unit, options).unwrap().events, 0);
+}
+
+#[test]
 fn the_bandwidth_is_not_exceeded() {
     let broker = Broker::started();
     let mut unit = Unit::new("u");

@@ -221,3 +221,40 @@ fn one_program_records_and_others_read() {
     std::fs::write(&file, "").unwrap();
     assert!(matches!(Store::open(&file, "unit", Retention::default()), Err(StoreError::File { .. })));
 }
+
+#[test]
+fn samples_of_the_known_are_told_apart_and_do_not_wait_to_be_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let mut group: Vec<_> = (0..4).map(|number| event(number, 30)).collect();
+    for sample in &mut group[1..3] {
+        sample.facts.kind = Kind::Known;
+        sample.facts.details.insert("stands_for".into(), 70.into());
+    }
+    let ids: Vec<String> = store.record(&group).ids.into_iter().flatten().collect();
+    let count = |sample| store.count(&Filter { sample, ..Filter::default() }).unwrap();
+    assert_eq!([None, Some(true), Some(false)].map(count), [4, 2, 2]);
+    assert_eq!(store.totals().unwrap().unsent, 2);
+    for waiting in [store.unsent("unit_7", 0, 9).unwrap(), store.crops_unsent("unit_7", 0, 9).unwrap()] {
+        assert!(waiting.iter().map(|event| event.seq).eq([1, 4]), "{waiting:?}");
+    }
+    let line = store.event(&ids[1]).unwrap().unwrap().json();
+    assert_eq!((&line["phase"], &line["stands_for"]), (&"known".into(), &70.into()));
+    assert!(line["logits"].is_array() && line["crop"].is_string());
+    // In COCO's form it is what it was judged to be, or what somebody says it is.
+    store.label(&ids[2..3], Some("kite")).unwrap();
+    let mut coco = Vec::new();
+    store.export_coco(&Filter::default(), &mut coco).unwrap();
+    let coco: serde_json::Value = serde_json::from_slice(&coco).unwrap();
+    let names: Vec<&str> = coco["annotations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            coco["categories"][one["category_id"].as_u64().unwrap() as usize - 1]["name"].as_str().unwrap()
+        })
+        .collect();
+    assert_eq!(names, ["unknown", "dog", "kite", "unknown"]);
+    drop(store);
+    assert!(verify(folder.path(), false).unwrap().is_whole());
+}
