@@ -369,7 +369,7 @@ impl Writer {
     fn described(&mut self, new: &NewEvent) -> Option<anchorwatch_store::NewEvent> {
         let mut facts = happened(new.kind, new.time, &new.source);
         facts.frame = new.frame;
-        let NewEvent { verdict, distances, logits, embedding, .. } = &new;
+        let NewEvent { verdict, distances, logits, embedding, .. } = new;
         judged(&mut facts, new.region, verdict, distances, logits, embedding, &self.model);
         if let Some(summary) = &new.summary {
             summed_up(&mut facts, summary);
