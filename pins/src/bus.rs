@@ -31,6 +31,16 @@ pub enum BusAddress {
     },
 }
 
+impl BusAddress {
+    /// The kernel's file for it.
+    pub fn device(self) -> String {
+        match self {
+            Self::I2c { bus, .. } => format!("/dev/i2c-{bus}"),
+            Self::Spi { bus, select } => format!("/dev/spidev{bus}.{select}"),
+        }
+    }
+}
+
 impl FromStr for BusAddress {
     type Err = String;
 
@@ -163,11 +173,12 @@ mod tests {
 
     #[test]
     fn buses_are_read_and_written_alike() {
-        for (text, address) in [
-            ("i2c:1:0x42", BusAddress::I2c { bus: 1, address: 0x42 }),
-            ("spi:0.1", BusAddress::Spi { bus: 0, select: 1 }),
+        for (text, address, device) in [
+            ("i2c:1:0x42", BusAddress::I2c { bus: 1, address: 0x42 }, "/dev/i2c-1"),
+            ("spi:0.1", BusAddress::Spi { bus: 0, select: 1 }, "/dev/spidev0.1"),
         ] {
             assert_eq!((text.parse(), address.to_string()), (Ok(address), text.to_string()));
+            assert_eq!(address.device(), device);
         }
         assert_eq!("i2c:1:66".parse(), Ok(BusAddress::I2c { bus: 1, address: 66 }));
         for text in ["", "i2c", "i2c:1", "i2c:1:0x80", "i2c:1:3", "spi:0", "spi:7.0", "spi:0.16", "can:0"] {

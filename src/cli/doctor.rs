@@ -154,7 +154,12 @@ fn permissions(settings: &Settings) -> Vec<Finding> {
         ("i2c", &["i2c-"]),
         ("spi", &["spidev"]),
     ];
-    let used = [settings.source.clone(), settings.uart.as_ref().map(ToString::to_string)];
+    let used = [
+        settings.source.clone(),
+        settings.uart.as_ref().map(ToString::to_string),
+        #[cfg(feature = "gpio")]
+        settings.bus.map(anchorwatch_pins::BusAddress::device),
+    ];
     let (mut findings, mut usable) = (Vec::new(), 0);
     for (group, beginnings) in KINDS {
         let devices: Vec<PathBuf> = std::fs::read_dir("/dev")
