@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Closes the loop on CIFAR-10, trial 0: what a run logs as unknown is grouped, one class is learned from
+"""Closes the loop on CIFAR-10: what a run logs as unknown is grouped, one class is learned from
 twenty of its pictures on the device, and the same is tried by training again.
 
     train/close-the-loop.py --cifar10 DIR --model MODEL --work WORK [--retrain]
 
-DIR has train/CLASS/*.jpg and test/CLASS/*.jpg. MODEL knows six of the ten classes (`anchorwatch-train fit
---known airplane,automobile,bird,deer,dog,truck`). Of the four others, the first half of the test pictures
-is what the field unit sees, and the second half is measured with. The programs are taken from
+DIR has train/CLASS/*.jpg and test/CLASS/*.jpg. MODEL knows some of the ten classes (those of the
+paper's trial 0: `anchorwatch-train fit --known bird,cat,deer,frog,ship,truck`). Of the others, the first half
+of the test pictures is what the field unit sees, and the second half is measured with. The programs are taken from
 ${CARGO_TARGET_DIR:-target}/release. Prints Markdown.
 """
 
