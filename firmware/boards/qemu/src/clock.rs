@@ -14,16 +14,20 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that begins now. It also wakes the processor every millisecond.
+    /// A clock that begins now. It also wakes the processor, twice every millisecond: QEMU, where it counts
+    /// instructions, has time jump to the next tick before the processor that the last one woke has run, and
+    /// every other tick is lost. With one a millisecond, main loops would see every other millisecond only.
     pub fn new() -> Self {
-        // SAFETY: prescaler and counter of the board's FPGA.
-        let (prescale, counter) = unsafe { (Register::at(0x4002_801C), Register::at(0x4002_8018)) };
+        // SAFETY: prescaler, counter and prescale counter of the board's FPGA.
+        let (prescale, counter, until_next) =
+            unsafe { (Register::at(0x4002_801C), Register::at(0x4002_8018), Register::at(0x4002_8020)) };
         prescale.write(CLOCK / 1000 - 1);
         counter.write(0);
+        until_next.write(CLOCK / 4000); // in the middle between two ticks, so that none is on the edge
         // SAFETY: SysTick's control, reload and current value.
         let (control, reload, current) =
             unsafe { (Register::at(0xE000_E010), Register::at(0xE000_E014), Register::at(0xE000_E018)) };
-        reload.write(CLOCK / 1000 - 1);
+        reload.write(CLOCK / 2000 - 1);
         current.write(0);
         control.write(0b111);
         Self { counter, last: 0, now_ms: 0 }
@@ -88,7 +92,7 @@ pub fn forget_wakers() {
     state.write(1 << 25); // SysTick
 }
 
-/// Sleeps until a byte or the next millisecond comes.
+/// Sleeps until a byte or the next tick of the [`Clock`] comes.
 pub fn sleep() {
     // SAFETY: it only waits.
     unsafe { core::arch::asm!("wfi", options(nomem, nostack, preserves_flags)) };
