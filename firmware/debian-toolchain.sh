@@ -4,21 +4,10 @@
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/firmware
 
-need_packages() {
-    missing=
-    for package in "$@"; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
-    done
-    [ -n "$missing" ] || return 0
-    as_root=
-    [ "$(id -u)" = 0 ] || as_root=sudo
-    $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
-    # shellcheck disable=SC2086 # one word a package
-    $as_root apt-get install -y -q --no-install-recommends $missing
-}
+. ../scripts/debian-packages.sh
 
 build_board() {
-    need_packages rustc-web cargo-web rust-web-src binutils-arm-none-eabi gcc libc6-dev
+    need rustc-web cargo-web rust-web-src binutils-arm-none-eabi gcc libc6-dev
     board=$1
     shift
     (
@@ -50,7 +39,7 @@ need_network() {
 # Fails if a turn of a board's main loop can panic, if a program can panic at all, or if its stack can get
 # deeper than is promised.
 check_stack() {
-    need_packages binutils-arm-none-eabi python3
+    need binutils-arm-none-eabi python3
     for arm in "thumbv7em-none-eabihf/release/$1" "thumbv6m-none-eabi/release/$1"; do
         program=$cache/target/$arm
         if [ -e "$program" ]; then

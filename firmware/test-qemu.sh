@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")"
 . ./debian-toolchain.sh
 
-need_packages qemu-system-arm python3
+need qemu-system-arm python3
 need_network
 # Linked so that this fails if anything can panic: see boards/qemu/src/lib.rs.
 build_board qemu --bins

@@ -29,21 +29,13 @@ armv7)
     ;;
 esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/$board
-as_root=
-[ "$(id -u)" = 0 ] || as_root=sudo
 
 # The compiler, the linker, the C library for the board, the emulator, and libclang for v4l's binding
 # generator, which reads the kernel's headers of the board.
 packages="rustc-web cargo-web gcc libc6-dev libclang-dev qemu-user-static $packages"
-missing=
-for package in $packages; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
-done
-if [ -n "$missing" ]; then
-    $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
-    # shellcheck disable=SC2086 # one word a package
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >&2
-fi
+. scripts/debian-packages.sh
+# shellcheck disable=SC2086 # one word a package
+need $packages
 
 emulate="$emulator -L /usr/$gnu"
 cargo=/usr/bin/cargo
@@ -68,7 +60,7 @@ else
         if ! dpkg --print-foreign-architectures | grep -q '^arm64$'; then
             $as_root dpkg --add-architecture arm64
         fi
-        $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
+        package_lists
         mkdir -p "$sysroot/download"
         (cd "$sysroot/download" && apt-get download "libstd-rust-web-dev:arm64=$version" >&2)
         dpkg -x "$sysroot"/download/*.deb "$sysroot/unpacked"

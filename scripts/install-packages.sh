@@ -14,7 +14,8 @@ if [ "${1:-}" = tests ]; then
     packages="$packages chromium chromium-driver gpsd mosquitto mosquitto-clients openssl"
 fi
 
-missing=
+. "$(dirname "$0")/debian-packages.sh"
+wanted=
 for package in $packages; do
     # Python may have been installed in another way, with pip and venv, and chromedriver with its browser.
     case $package in
@@ -23,12 +24,7 @@ for package in $packages; do
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
     python3-venv) python3 -c 'import ensurepip' >/dev/null 2>&1 && continue ;;
     esac
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
+    wanted="$wanted $package"
 done
-[ -n "$missing" ] || exit 0
-as_root=
-[ "$(id -u)" = 0 ] || as_root=sudo
-echo "install-packages:$missing" >&2
-$as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
 # shellcheck disable=SC2086 # one word a package
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >&2
+need $wanted

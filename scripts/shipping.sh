@@ -11,10 +11,8 @@ libc=2.31 # Ubuntu 20.04 (JetPack 5), Debian 11 (Raspberry Pi OS "Bullseye"), an
 zig=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/zig
 if [ ! -e "$zig/done" ]; then
     if ! python3 -c 'import ensurepip' 2>/dev/null; then
-        as_root=
-        [ "$(id -u)" = 0 ] || as_root=sudo
-        $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
-        $as_root apt-get install -y -q --no-install-recommends python3-venv >&2
+        . scripts/debian-packages.sh
+        need python3-venv
     fi
     python3 -m venv --clear "$zig" >&2
     "$zig/bin/python" -m pip install -q --disable-pip-version-check ziglang==0.13.0 cargo-zigbuild==0.24.1 >&2

@@ -17,7 +17,7 @@ esac
 package=${2:-$(scripts/package.sh "$1" 2>/dev/null | tail -n 1)}
 [ "$(dpkg-deb --field "$package" Architecture)" = $architecture ]
 
-. tests/boards/kernel.sh # for `need`
+. scripts/debian-packages.sh
 need mmdebstrap arch-test qemu-user-static
 . scripts/small-debian.sh
 

@@ -19,12 +19,8 @@ seconds=${1:-60}
 targets=${2:-frames companion}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/fuzz
 
-command -v g++ >/dev/null || {
-    as_root=
-    [ "$(id -u)" = 0 ] || as_root=sudo
-    $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
-    $as_root apt-get install -y -q --no-install-recommends g++
-}
+. ../../scripts/debian-packages.sh
+command -v g++ >/dev/null || need g++
 
 target=x86_64-unknown-linux-gnu
 [ "$(uname -m)" = x86_64 ] || target=$(uname -m)-unknown-linux-gnu

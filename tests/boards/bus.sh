@@ -20,22 +20,13 @@ busybox=$(arm_busybox armhf)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
-mkdir -p "$root/bin" "$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/run" "$root/pictures"
-cp "$busybox" "$root/bin/busybox"
-cp "$program" "$root/bin/anchorwatch"
+guest "$root" "$busybox" "$program" /usr/arm-linux-gnueabihf
+mkdir "$root/pictures"
 cp models/samples/known/*.jpg models/samples/unknown/*.jpg "$root/pictures/"
-libraries "$root" "$program" /usr/arm-linux-gnueabihf
 # The SPI bus has its chip select on a pin; the watchdog ends the machine.
 modules "$kernel" "$root" gpio-mxc i2c-imx i2c-dev spi-imx imx2_wdt
 
-cat >"$root/init" <<'INIT'
-#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin HOME=/tmp
-mount -t devtmpfs none /dev
-mount -t proc none /proc
-mount -t sysfs none /sys
-for module in $(cat /modules/order); do insmod /modules/$module.ko; done
+cat >>"$root/init" <<'INIT'
 # No link has said when it is; the messages of a run carry when it began.
 date -s "2024-05-06 07:08" >/dev/null
 
@@ -56,7 +47,6 @@ watch missing spi:0.1
 echo "DONE"
 reboot -f
 INIT
-chmod +x "$root/init"
 initramfs "$root" "$work/initramfs"
 
 # What is on the SPI bus is a flash chip; the kernel must leave it to the program.

@@ -4,21 +4,7 @@
 # shellcheck shell=sh
 
 boards_cache=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/boards
-as_root=
-[ "$(id -u)" = 0 ] || as_root=sudo
-
-# need PACKAGE...: installs those that are missing.
-need() {
-    missing=
-    for needed in "$@"; do
-        dpkg-query -W -f '${Status}' "$needed" 2>/dev/null | grep -q '^install ok' || missing="$missing $needed"
-    done
-    if [ -n "$missing" ]; then
-        $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
-        # shellcheck disable=SC2086 # one word a package
-        $as_root apt-get install -y -q --no-install-recommends $missing >&2
-    fi
-}
+. scripts/debian-packages.sh
 
 # kernel ARCHITECTURE: Debian's kernel for amd64, arm64 or armhf with its modules, as a folder. The ARM
 # ones have device trees in it.
@@ -29,7 +15,7 @@ kernel() {
             ! dpkg --print-foreign-architectures | grep -q "^$1\$"; then
             $as_root dpkg --add-architecture "$1"
         fi
-        $as_root apt-get update -q >&2 || echo "some package lists could not be fetched: going on with those that are here" >&2
+        package_lists
         case $1 in
         armhf) flavour=armmp ;;
         *) flavour=$1 ;;
@@ -99,6 +85,25 @@ libraries() {
             cp -L "$3/lib/$library" "$1/lib/"
         done
     fi
+}
+
+# guest ROOT BUSYBOX PROGRAM PREFIX: a folder with a system that has the program, its libraries, and the
+# beginning of its /init: devices, and the modules that are there (not vivid: when that comes is part of a test).
+guest() {
+    mkdir -p "$1/bin" "$1/proc" "$1/sys" "$1/dev" "$1/tmp" "$1/run"
+    cp "$2" "$1/bin/busybox"
+    cp "$3" "$1/bin/anchorwatch"
+    libraries "$1" "$3" "$4"
+    cat >"$1/init" <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/tmp
+mount -t devtmpfs none /dev
+mount -t proc none /proc
+mount -t sysfs none /sys
+for module in $(grep -v '^vivid$' /modules/order); do insmod /modules/$module.ko; done
+INIT
+    chmod +x "$1/init"
 }
 
 # initramfs ROOT FILE: packs a folder.

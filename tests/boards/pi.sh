@@ -26,22 +26,12 @@ firmware=${XDG_CACHE_HOME:-$HOME/.cache}/anchorwatch/firmware/target/thumbv7em-n
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
-mkdir -p "$root/bin" "$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/run"
-cp "$busybox" "$root/bin/busybox"
-cp "$program" "$root/bin/anchorwatch"
+guest "$root" "$busybox" "$program" /usr/aarch64-linux-gnu
 cp models/samples/demo.avi "$root/"
-libraries "$root" "$program" /usr/aarch64-linux-gnu
 modules "$kernel" "$root" mc videodev videobuf2-common videobuf2-v4l2 rc-core cec v4l2-dv-timings \
     v4l2-tpg videobuf2-memops videobuf2-dma-contig videobuf2-vmalloc vivid bcm2835_wdt
 
-cat >"$root/init" <<'INIT'
-#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin HOME=/tmp
-mount -t devtmpfs none /dev
-mount -t proc none /proc
-mount -t sysfs none /sys
-for module in $(grep -v '^vivid$' /modules/order); do insmod /modules/$module.ko; done
+cat >>"$root/init" <<'INIT'
 insmod /modules/vivid.ko n_devs=1 node_types=0x1 num_inputs=1 no_error_inj=1 input_types=0
 
 echo "VIDEO BEGINS"
@@ -69,7 +59,6 @@ sed 's/^/camera: /' /tmp/output
 sleep 2
 reboot -f
 INIT
-chmod +x "$root/init"
 initramfs "$root" "$work/initramfs"
 
 dtb=$(find "$kernel" -name bcm2837-rpi-3-b.dtb | head -n 1)

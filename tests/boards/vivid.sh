@@ -43,22 +43,11 @@ esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
-mkdir -p "$root/bin" "$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/run"
-cp "$busybox" "$root/bin/busybox"
-cp "$program" "$root/bin/anchorwatch"
-libraries "$root" "$program" "$prefix"
+guest "$root" "$busybox" "$program" "$prefix"
 modules "$kernel" "$root" mc videodev videobuf2-common videobuf2-v4l2 rc-core cec v4l2-dv-timings \
     v4l2-tpg videobuf2-memops videobuf2-dma-contig videobuf2-vmalloc vivid
 
-cat >"$root/init" <<'INIT'
-#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin HOME=/tmp
-mount -t devtmpfs none /dev
-mount -t proc none /proc
-mount -t sysfs none /sys
-for module in $(grep -v '^vivid$' /modules/order); do insmod /modules/$module.ko; done
-
+cat >>"$root/init" <<'INIT'
 camera() { insmod /modules/vivid.ko n_devs=1 node_types=0x1 num_inputs=1 no_error_inj=1 "$@"; }
 
 # until WHAT FILE: waits for a line.
@@ -141,7 +130,6 @@ echo "CROPS $(find /tmp/events/crops -type f | wc -l)"
 echo "DONE"
 poweroff -f
 INIT
-chmod +x "$root/init"
 initramfs "$root" "$work/initramfs"
 
 timeout "${ANCHORWATCH_BOOT_LIMIT:-900}" $qemu -m 512 -nographic -no-reboot -nic none \
