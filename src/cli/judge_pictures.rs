@@ -1,7 +1,7 @@
 //! Judges many picture files, in several threads, behind a progress bar.
 
 use super::terminal::{print_message, progress_bar};
-use crate::network::{Judge, Judgement, Model};
+use crate::network::{Judge, Judged, Judgement, Model};
 use crate::vision::{Region, load_picture};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -37,7 +37,9 @@ pub fn judge_pictures(
             match load_picture(path) {
                 Ok(picture) => {
                     let (width, height) = picture.dimensions();
-                    judgements.push((at, judge.judge(&picture, Region::whole(width, height))?.into()));
+                    let judged = judge.judge(&picture, Region::whole(width, height))?;
+                    // Of thousands of pictures nobody asks for the embeddings, the largest part by far.
+                    judgements.push((at, Judged { embedding: &[], ..judged }.into()));
                 }
                 Err(why) => {
                     let mut unusable = unusable.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
