@@ -1,16 +1,10 @@
 //! Events as messages: there and back again, and as `docs/event.schema.json` describes them.
 
+use anchorwatch_event_schema::EventSchema;
 use anchorwatch_mqtt::{MAX_EVENT_BYTES, SCHEMA, event_from_json, event_json};
 use anchorwatch_store::{Clock, Event, Facts, Identity, Kind, Marks, Moment, Position};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use std::path::Path;
-
-fn schema() -> jsonschema::Validator {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/event.schema.json");
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    jsonschema::validator_for(&schema).unwrap()
-}
 
 fn numbers() -> impl Strategy<Value = Vec<f32>> {
     let finite = any::<f32>().prop_filter("JSON has only such", |number| number.is_finite());
@@ -95,7 +89,7 @@ proptest! {
         let event = recorded(facts);
         let payload = event_json(&event);
         let json: Value = serde_json::from_slice(&payload).unwrap();
-        let wrong: Vec<String> = schema().iter_errors(&json).map(|error| format!("{error} at {}", error.instance_path())).collect();
+        let wrong = EventSchema::read().unwrap().faults(&json);
         prop_assert!(wrong.is_empty(), "{:?} in {}", wrong, json);
         let came = event_from_json("u", &payload).unwrap();
         prop_assert_eq!(came.identity.unwrap(), Identity { id: event.id, unit: event.unit });
