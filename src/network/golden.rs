@@ -5,8 +5,7 @@
 //! less will do. Float parts are added up in another order by another processor.
 
 use super::metadata::Golden;
-use super::{Metadata, Model, ModelError};
-use anchorwatch_core::{Centres, Scorer};
+use super::{Metadata, Model, ModelError, Scoring};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
@@ -63,15 +62,11 @@ impl Model {
     /// If a golden picture cannot be read or the network fails. Different results are no error.
     pub fn verify(&self) -> Result<Vec<GoldenResult>, ModelError> {
         let metadata = self.metadata();
-        let centres = metadata.flat_centres();
         let wrong = |what: String| ModelError::Metadata(format!("a golden picture: {what}"));
-        let centres = Centres::new(&centres, metadata.logits()).map_err(|error| wrong(error.to_string()))?;
-        let scorer = Scorer::new(centres);
-        let mut distances = vec![0.0; centres.classes()];
+        let scoring = Scoring::new(metadata);
+        let mut distances = vec![0.0; metadata.classes.len()];
         let mut verdict = |logits: &[f32]| {
-            scorer
-                .score(logits, metadata.threshold.value, &mut distances)
-                .map_err(|error| wrong(error.to_string()))
+            scoring.verdict(logits, &mut distances).map_err(|error| wrong(error.to_string()))
         };
         let share = match metadata.training.precision.as_str() {
             _ if self.all_integer() => 0.0,
@@ -149,6 +144,21 @@ mod tests {
         assert_eq!(passed, [true, false, false]);
         assert!(results[1].same_class && !results[2].same_class);
         assert!((results[2].largest_difference - 10.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn known_or_unknown_is_by_the_threshold_of_the_class() {
+        let mut file = colours();
+        file.metadata.training.precision = "f32".into();
+        // Nearly red, and known only by the threshold of all.
+        file.metadata.golden = vec![golden([255, 0, 0], vec![10.0, 0.3])];
+        let same_outcome = |file: &crate::network::ModelFile| {
+            Model::from_file(file).unwrap().verify().unwrap()[0].same_outcome
+        };
+        assert!(same_outcome(&file));
+        file.metadata.version = crate::network::metadata::WITH_CLASS_THRESHOLDS;
+        file.metadata.class_thresholds = vec![1e-9; 2];
+        assert!(!same_outcome(&file));
     }
 
     #[test]

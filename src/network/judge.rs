@@ -110,19 +110,23 @@ impl Judge {
 #[derive(Clone, Debug)]
 pub struct Scoring {
     centres: Vec<f32>,
-    /// θ.
+    /// The one in use, for classes without one of their own.
     threshold: f32,
-    /// The share of θ that each class's own threshold is; empty where all are θ.
-    class_shares: Vec<f32>,
+    /// The model's, θ.
+    models: f32,
+    /// The model's thresholds of single classes; empty where all are θ.
+    class_thresholds: Vec<f32>,
 }
 
 impl Scoring {
     /// That of a block.
     pub fn new(metadata: &Metadata) -> Self {
-        let threshold = metadata.threshold.value;
-        let share = |own: &f32| if threshold > 0.0 { own / threshold } else { 1.0 };
-        let class_shares = metadata.class_thresholds.iter().map(share).collect();
-        Self { centres: metadata.flat_centres(), threshold, class_shares }
+        Self {
+            centres: metadata.flat_centres(),
+            threshold: metadata.threshold.value,
+            models: metadata.threshold.value,
+            class_thresholds: metadata.class_thresholds.clone(),
+        }
     }
 
     /// The verdict on N logits; the M distances are written into `distances`.
@@ -132,8 +136,20 @@ impl Scoring {
     pub fn verdict(&self, logits: &[f32], distances: &mut [f32]) -> Result<Verdict, JudgeError> {
         let scorer = Scorer::new(Centres::new(&self.centres, logits.len())?);
         let verdict = scorer.score(logits, self.threshold, distances)?;
-        let share = verdict.class.and_then(|class| self.class_shares.get(class));
-        Ok(share.map_or(verdict, |share| verdict.against(self.threshold * share)))
+        let own = verdict.class.and_then(|class| self.class_thresholds.get(class));
+        Ok(own.map_or(verdict, |own| verdict.against(self.in_use(*own))))
+    }
+
+    /// What a class's own threshold is now: it keeps its share of θ.
+    fn in_use(&self, own: f32) -> f32 {
+        if self.threshold == self.models {
+            // Without a rounding: the picture that it was found with lies on it.
+            own
+        } else if self.models > 0.0 {
+            own * (self.threshold / self.models)
+        } else {
+            self.threshold
+        }
     }
 }
 
@@ -299,6 +315,21 @@ mod tests {
         let green = RgbImage::from_pixel(8, 8, Rgb([140, 160, 0]));
         let strict = judge.judge(&green, Region::whole(8, 8)).unwrap().verdict;
         assert!(strict.is_unknown() && (strict.threshold - whole / 25.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_picture_that_a_threshold_was_found_with_is_known() {
+        let mut metadata = colours().metadata;
+        metadata.version = crate::network::metadata::WITH_CLASS_THRESHOLDS;
+        let mut distances = [0.0; 2];
+        for step in 1..500u16 {
+            let logits = [10.0 - f32::from(step) * 0.013, f32::from(step) * 0.007];
+            metadata.class_thresholds = Vec::new();
+            let score = Scoring::new(&metadata).verdict(&logits, &mut distances).unwrap().score;
+            metadata.class_thresholds = vec![score; 2];
+            let verdict = Scoring::new(&metadata).verdict(&logits, &mut distances).unwrap();
+            assert!(!verdict.is_unknown() && verdict.threshold == score, "{verdict:?}");
+        }
     }
 
     #[test]
