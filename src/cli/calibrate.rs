@@ -4,9 +4,9 @@ use super::exit::UsageError;
 use super::judge_pictures::{judge_pictures, tell_unusable};
 use super::known_of_log::{KnownOfLog, KnownPicture};
 use super::{class_folders, inspect, logged_pictures, model, terminal};
-use crate::evaluate::Weighted;
+use crate::evaluate::{self, FEWEST, Weighted, class_thresholds, pictures_needed};
 use crate::network::metadata::{ClassScores, Threshold};
-use crate::network::{Model, ModelFile};
+use crate::network::{Metadata, Model, ModelFile};
 use anyhow::bail;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use std::process::ExitCode;
 /// model will be used, and writes a copy of the model with the threshold that accepts the chosen
 /// share of them. Nothing else in it changes but the scores that 'inspect' lists. From a field log it
 /// takes what is known: samples ('run --keep-known'), and false alarms that somebody has labelled.
+/// Classes that have thresholds of their own keep their share of it, unless --per-class finds new ones.
 #[derive(Args, Debug)]
 pub struct CalibrateArgs {
     /// The model file
@@ -32,6 +33,11 @@ pub struct CalibrateArgs {
     /// all judgements that its pictures stand for
     #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
     tpr: f64,
+
+    /// Give each class a threshold of its own, found with the pictures of known things that are given the
+    /// class, rightly or not: each accepts the share. Where these are too few, the class has that of all
+    #[arg(long)]
+    per_class: bool,
 
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
@@ -50,6 +56,10 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     let model = Model::load(&args.model)?;
     let threads = model::threads(args.threads);
     let is_log = logged_pictures::is_log(&args.known);
+    if args.per_class && is_log {
+        let what = "--per-class takes folders of pictures: what a threshold from a field log promises of a class is nothing";
+        return Err(UsageError(what.to_string()).into());
+    }
     let known = if is_log {
         let of_log = KnownOfLog::read(&args.known, &model, threads)?;
         terminal::print_line(&of_log.text(&args.known))?;
@@ -57,7 +67,8 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     } else {
         of_folders(&args.known, &model, threads)?
     };
-    let needed = pictures_needed(args.tpr, is_log);
+    // Of a log the question is another, since its pictures stand for others: see `check_grain`.
+    let needed = if is_log { FEWEST } else { pictures_needed(args.tpr) };
     if known.len() < needed {
         bail!(
             "{} usable pictures are too few: to place {} % of them on one side takes at least {needed}",
@@ -67,44 +78,40 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     }
 
     let old = file.metadata.threshold.value;
-    // On the scale of θ, where a class has a threshold of its own: that keeps its share of it.
-    let on_one_scale = |known: &KnownPicture| Weighted {
-        score: known.verdict.relative_score() * old,
-        stands_for: known.stands_for,
-    };
-    let scores: Vec<Weighted> = known.iter().map(on_one_scale).collect();
-    let threshold = if is_log {
+    let scores: Vec<Weighted> = known
+        .iter()
+        .map(|known| Weighted {
+            // On the scale of θ, where a class has a threshold of its own that keeps its share of it.
+            score: if args.per_class { known.verdict.score } else { known.verdict.relative_score() * old },
+            stands_for: known.stands_for,
+        })
+        .collect();
+    if is_log {
         check_grain(&scores, args.tpr)?;
-        let source = format!("anchorwatch {} calibrate, from a field log", env!("CARGO_PKG_VERSION"));
-        Threshold::calibrate_weighted(&scores, args.tpr, &format!("{source}: promises nothing"))
-    } else {
-        let scores: Vec<f32> = scores.iter().map(|one| one.score).collect();
-        let source = format!("anchorwatch {} calibrate", env!("CARGO_PKG_VERSION"));
-        Threshold::calibrate(&scores, args.tpr, &source)
-    };
+    }
+    let threshold = threshold(&scores, args.tpr, is_log);
     let value = threshold.value;
     if !(value.is_finite() && value > 0.0) {
         bail!("the threshold would be {value}: the network gives no usable numbers for these pictures");
     }
-    let accepted = scores.iter().filter(|one| one.score <= value).count();
-    let mut told = format!(
-        "threshold {old:.4} → {value:.4}: accepts {accepted} of {} pictures of known objects ({} %)",
-        scores.len(),
-        percent(accepted as f64 / scores.len() as f64)
-    );
-    if is_log {
-        let share = percent(f64::from(threshold.measured_tpr));
-        told.push_str(&format!(", which stand for {share} % of all these judgements"));
+    let mut told = told_of_all(old, &threshold, &scores);
+    told.push_str(&format!("\nwritten to {}\npromise: ", args.output.display()));
+    if args.per_class {
+        told.push_str(inspect::ALONE);
     }
-    told.push_str(&format!("\nwritten to {}\n", args.output.display()));
     match threshold.promise() {
         Some(promise) => told.push_str(&inspect::promise(&promise)),
-        None => told.push_str(&format!("promise: {}", inspect::NO_PROMISE)),
+        None => told.push_str(inspect::NO_PROMISE),
     }
     let classes = &model.metadata().classes;
     let statistics = statistics(&known, classes, is_log);
     file.metadata.class_thresholds.iter_mut().for_each(|own| *own *= value / old);
+    // What they promised was of other pictures.
+    file.metadata.class_calibrations.clear();
     file.metadata.threshold = threshold;
+    if args.per_class {
+        told.push_str(&calibrate_classes(&mut file.metadata, &known, args.tpr)?);
+    }
     // Classes without pictures keep what they had.
     file.metadata.known_scores.retain(|old| statistics.iter().all(|new| new.class != old.class));
     file.metadata.known_scores.extend(statistics);
@@ -112,6 +119,73 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     file.write(&args.output)?;
     terminal::print_line(&told)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The threshold for these scores; of a log, by what they stand for.
+fn threshold(scores: &[Weighted], tpr: f64, is_log: bool) -> Threshold {
+    if is_log {
+        let source = format!("{}, from a field log: promises nothing", source());
+        Threshold::calibrate_weighted(scores, tpr, &source)
+    } else {
+        let scores: Vec<f32> = scores.iter().map(|one| one.score).collect();
+        Threshold::calibrate(&scores, tpr, &source())
+    }
+}
+
+fn source() -> String {
+    format!("anchorwatch {} calibrate", env!("CARGO_PKG_VERSION"))
+}
+
+/// What is told of the threshold for all, in one line.
+fn told_of_all(old: f32, threshold: &Threshold, scores: &[Weighted]) -> String {
+    let accepted = scores.iter().filter(|one| one.score <= threshold.value).count();
+    let mut told = format!(
+        "threshold {} → {}: accepts {accepted} of {} pictures of known objects ({} %)",
+        inspect::digits(old),
+        inspect::digits(threshold.value),
+        scores.len(),
+        percent(accepted as f64 / scores.len() as f64)
+    );
+    if threshold.weighted {
+        let share = percent(f64::from(threshold.measured_tpr));
+        told.push_str(&format!(", which stand for {share} % of all these judgements"));
+    }
+    told
+}
+
+/// Gives the classes that enough of the pictures are given a threshold of their own; what is told of that.
+fn calibrate_classes(metadata: &mut Metadata, known: &[KnownPicture], tpr: f64) -> anyhow::Result<String> {
+    let judged: Vec<evaluate::KnownPicture> = known
+        .iter()
+        .map(|known| evaluate::KnownPicture {
+            class: known.class,
+            predicted: known.verdict.class,
+            score: known.verdict.score,
+        })
+        .collect();
+    let own = class_thresholds(&judged, metadata.classes.len(), tpr, &source());
+    metadata.set_class_thresholds(&own);
+    let few: Vec<String> = (0..own.len())
+        .filter(|&class| own[class].is_none())
+        .map(|class| {
+            let given = judged.iter().filter(|picture| picture.predicted == Some(class)).count();
+            format!("{} ({given})", metadata.classes[class])
+        })
+        .collect();
+    let needed = pictures_needed(tpr);
+    let few = few.join(", ");
+    if metadata.class_calibrations.is_empty() {
+        bail!(
+            "no class is given the {needed} pictures that a threshold of its own takes: {few}. Leave --per-class out, or take more pictures"
+        );
+    }
+    let mut told = inspect::of_classes(metadata);
+    if !few.is_empty() {
+        told.push_str(&format!(
+            "\nwithout a threshold of their own, which takes {needed} pictures given the class: {few}"
+        ));
+    }
+    Ok(told)
 }
 
 /// The pictures of folders, each of which stands for itself.
@@ -166,24 +240,9 @@ fn percent(share: f64) -> f64 {
     (share * 1000.0).round() / 10.0
 }
 
-/// Fewer say nothing.
-const FEWEST: usize = 20;
-
-/// With fewer, the quantile would be the outermost picture itself; of a log, that is another question, since
-/// pictures stand for others ([`check_grain`]).
-fn pictures_needed(tpr: f64, is_log: bool) -> usize {
-    // 1 − 0.95 is a little more than 0.05.
-    if is_log { FEWEST } else { ((1.0 / (1.0 - tpr) - 1e-6).ceil() as usize).max(FEWEST) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_rarer_the_rejection_the_more_pictures_are_needed() {
-        assert_eq!([0.5, 0.9, 0.95, 0.99].map(|tpr| pictures_needed(tpr, false)), [20, 20, 20, 100]);
-    }
 
     #[test]
     fn the_share_to_be_left_out_must_be_more_than_one_picture() {
@@ -195,6 +254,5 @@ mod tests {
         let text = check_grain(&scores(51.0), 0.95).unwrap_err().to_string();
         assert!(text.contains("51 of 1000 judgements") && text.contains("the 5 % that"), "{text}");
         check_grain(&scores(51.0), 0.9).unwrap();
-        assert_eq!(pictures_needed(0.999, true), 20);
     }
 }

@@ -48,6 +48,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
             "id": model.id(),
             "metadata": metadata,
             "promise": model.metadata().threshold.promise(),
+            "class_promises": model.metadata().class_calibrations.iter().map(|calibration| {
+                json!({ "class": calibration.class, "promise": calibration.threshold.promise() })
+            }).collect::<Vec<_>>(),
             "golden_pictures": model.metadata().golden.len(),
             "layers": model.layers(),
             "verified": results.as_ref().map(|results| json!({ "passes": verified, "pictures": results })),
@@ -63,9 +66,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 
 fn text(model: &Model, place: &str) -> String {
     // Writing to a String cannot fail: the results are left alone.
-    let Metadata {
-        name, classes, input, threshold, class_thresholds, known_scores, training, golden, ..
-    } = model.metadata();
+    let Metadata { name, classes, input, threshold, known_scores, training, golden, .. } = model.metadata();
     let mut text = format!("{name}: {place} ({})\n", model.id());
     let colour = match input.colour {
         Colour::Rgb => "RGB",
@@ -80,27 +81,20 @@ fn text(model: &Model, place: &str) -> String {
     let _ = write!(text, "\n  input       {}×{} {colour}; {resize}", input.width, input.height);
     let _ = write!(
         text,
-        "\n  threshold   {:.4}, chosen to accept {:.1} % of known pictures; of the {} it was found with ({}) it accepts {:.1} %",
-        threshold.value,
+        "\n  threshold   {}, chosen to accept {:.1} % of known pictures; of the {} it was found with ({}) it accepts {:.1} %",
+        digits(threshold.value),
         threshold.target_tpr * 100.0,
         threshold.pictures,
         threshold.source,
         threshold.measured_tpr * 100.0
     );
-    if !class_thresholds.is_empty() {
-        let own: Vec<String> = classes
-            .iter()
-            .zip(class_thresholds)
-            .filter(|(_, own)| **own != threshold.value)
-            .map(|(class, own)| format!("{class} {own:.4}"))
-            .collect();
-        let _ = write!(text, "\n  of classes  {}", own.join(", "));
-    }
+    let alone = if model.metadata().class_calibrations.is_empty() { "" } else { ALONE };
     if let Some(promised) = threshold.promise() {
-        let _ = write!(text, "\n  promise     {}", promise(&promised));
+        let _ = write!(text, "\n  promise     {alone}{}", promise(&promised));
     } else if threshold.weighted {
-        let _ = write!(text, "\n  promise     {NO_PROMISE}");
+        let _ = write!(text, "\n  promise     {alone}{NO_PROMISE}");
     }
+    text.push_str(&of_classes(model.metadata()));
     let _ = write!(text, "\n  golden      {} pictures for 'inspect --verify'", golden.len());
 
     let _ = write!(text, "\n\nWhere it comes from\n");
@@ -149,6 +143,9 @@ fn text(model: &Model, place: &str) -> String {
 pub const NO_PROMISE: &str =
     "none: its pictures are of a field log, each standing for another number of judgements";
 
+/// What the threshold's promise is of, where classes have others.
+pub const ALONE: &str = "with this threshold for every class, as a companion has it: ";
+
 /// What a threshold promises, for people.
 pub fn promise(promise: &Promise) -> String {
     format!(
@@ -157,6 +154,45 @@ pub fn promise(promise: &Promise) -> String {
         promise.accepted[0] * 100.0,
         promise.accepted[1] * 100.0
     )
+}
+
+/// The thresholds of single classes, a line each, with what they promise; nothing where all are the same.
+pub fn of_classes(metadata: &Metadata) -> String {
+    let Metadata { classes, threshold, class_thresholds, class_calibrations, .. } = metadata;
+    let mut lines = Vec::new();
+    if !class_calibrations.is_empty() {
+        lines.push("found with the known pictures given each; promised of new ones given it, at 95 % confidence for what is accepted".to_string());
+    }
+    let width = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
+    for (class, own) in classes.iter().zip(class_thresholds) {
+        let calibration = class_calibrations.iter().find(|calibration| calibration.class == *class);
+        let says = match calibration.map(|calibration| &calibration.threshold) {
+            Some(found) => match found.promise() {
+                Some(Promise { flagged_at_most, accepted: [least, most] }) => format!(
+                    "{} pictures: at most {:.2} % flagged, {:.1} to {:.1} % accepted",
+                    found.pictures,
+                    flagged_at_most * 100.0,
+                    least * 100.0,
+                    most * 100.0
+                ),
+                None => format!("{} pictures: promises nothing", found.pictures),
+            },
+            None if *own != threshold.value => "its own; promises nothing".to_string(),
+            None if class_calibrations.is_empty() => continue,
+            None => "that of all: too few pictures were given this class".to_string(),
+        };
+        lines.push(format!("{class:<width$} {}, {says}", digits(*own)));
+    }
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("\n  of classes  {}", lines.join("\n              "))
+    }
+}
+
+/// Four decimals, and more where these would be noughts: thresholds of tight clusters are tiny.
+pub fn digits(threshold: f32) -> String {
+    if threshold == 0.0 || threshold >= 1e-2 { format!("{threshold:.4}") } else { format!("{threshold:.2e}") }
 }
 
 fn layers(layers: &[LayerReport]) -> String {

@@ -98,7 +98,7 @@ pub struct Settings {
     pub threads: Option<NonZeroUsize>,
 
     /// Reject above this score, instead of the model's own threshold ('inspect' shows it); smaller
-    /// means that more is unknown
+    /// means that more is unknown. Thresholds of single classes keep their share of it
     #[arg(
         long,
         env = "ANCHORWATCH_THRESHOLD",

@@ -125,6 +125,8 @@ impl Enrolment {
         block.version = WITH_CLASS_THRESHOLDS;
         block.class_thresholds = (0..block.classes.len()).map(|class| block.threshold_of(class)).collect();
         block.class_thresholds.push(self.threshold.value);
+        // One centre more is another score: what the others' promised is no longer so.
+        block.class_calibrations = Vec::new();
         block.classes.push(self.name.clone());
         block.centres.push(self.centre.clone());
         block.known_scores.push(self.scores.clone());

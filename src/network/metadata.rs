@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 /// The key of the block in the ONNX `metadata_props`.
 pub const METADATA_KEY: &str = "anchorwatch";
 
-/// The version of a block that needs nothing newer: every program reads it.
+/// The version of a block that needs nothing newer: every program reads it. What only informs (how something
+/// was found) needs nothing newer either: it is optional, and older programs pass over it.
 pub const METADATA_VERSION: u32 = 1;
 
 /// The version of a block with thresholds of single classes, which a program of version 1 would not heed.
@@ -36,10 +37,14 @@ pub struct Metadata {
     pub input: InputSpec,
     /// The rejection threshold θ: *unknown* when the smallest γ is above it.
     pub threshold: Threshold,
-    /// The thresholds of the M classes, where they are not all θ (an enrolled class has its own);
-    /// otherwise empty. The class is argmin γ; its threshold is what γ is compared with.
+    /// The thresholds of the M classes, where they are not all θ (an enrolled class has its own, and each has
+    /// after a calibration by class); otherwise empty. The class is argmin γ; its threshold is what γ is
+    /// compared with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_thresholds: Vec<f32>,
+    /// How those of them were found that a calibration by class has found, in the order of the classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_calibrations: Vec<ClassCalibration>,
     /// Statistics of the rejection score of known pictures held out from training, one a class.
     pub known_scores: Vec<ClassScores>,
     /// Where the model comes from.
@@ -87,6 +92,22 @@ impl Metadata {
         self.class_thresholds.get(class).copied().unwrap_or(self.threshold.value)
     }
 
+    /// Gives classes thresholds of their own, in the order of the classes, and remembers how they were found.
+    /// A class without one keeps what it has.
+    pub fn set_class_thresholds(&mut self, own: &[Option<Threshold>]) {
+        let calibration = |(class, own): (&String, &Option<Threshold>)| {
+            Some(ClassCalibration { class: class.clone(), threshold: own.clone()? })
+        };
+        self.class_calibrations = self.classes.iter().zip(own).filter_map(calibration).collect();
+        if self.class_calibrations.is_empty() {
+            return;
+        }
+        self.version = WITH_CLASS_THRESHOLDS;
+        let own = |class: usize| own.get(class).and_then(Option::as_ref).map(|own| own.value);
+        self.class_thresholds =
+            (0..self.classes.len()).map(|class| own(class).unwrap_or(self.threshold_of(class))).collect();
+    }
+
     /// Says what contradicts itself, if anything.
     ///
     /// # Errors
@@ -121,6 +142,16 @@ impl Metadata {
         }
         if let Some(value) = own.iter().find(|value| !(value.is_finite() && **value >= 0.0)) {
             return wrong(format!("the threshold of a class is {value}: enroll or calibrate it again"));
+        }
+        let is_in_use = |calibration: &ClassCalibration| {
+            let class = self.classes.iter().position(|class| *class == calibration.class);
+            class.and_then(|class| own.get(class)) == Some(&calibration.threshold.value)
+        };
+        if let Some(other) = self.class_calibrations.iter().find(|calibration| !is_in_use(calibration)) {
+            return wrong(format!(
+                "the threshold of '{}' is another than was calibrated: calibrate it again",
+                other.class
+            ));
         }
         self.input.check()?;
         let lengths = |golden: &Golden| golden.logits.len() == logits && golden.logits_f32.len() == logits;
@@ -226,6 +257,16 @@ pub struct Threshold {
     pub weighted: bool,
 }
 
+/// How the threshold of one class was found: with known pictures that were given the class, whatever they
+/// were of. Its shares and what it promises are of such pictures too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassCalibration {
+    /// The class's name.
+    pub class: String,
+    /// The threshold, the same as among the block's `class_thresholds`.
+    pub threshold: Threshold,
+}
+
 /// Statistics of the rejection score (min γ) over held-out known pictures of one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassScores {
@@ -311,10 +352,15 @@ pub(crate) mod tests {
                 weighted: false,
             },
             class_thresholds: Vec::new(),
+            class_calibrations: Vec::new(),
             known_scores: Vec::new(),
             training: Provenance::default(),
             golden: Vec::new(),
         }
+    }
+
+    fn threshold(value: f32) -> Threshold {
+        Threshold { value, ..example().threshold }
     }
 
     fn reason(metadata: &Metadata) -> String {
@@ -325,6 +371,34 @@ pub(crate) mod tests {
     fn a_block_survives_its_json() {
         let json = serde_json::to_string(&example()).unwrap();
         assert_eq!(Metadata::from_json(&json).unwrap(), example());
+    }
+
+    #[test]
+    fn what_only_informs_is_optional_and_what_is_newer_is_passed_over() {
+        let mut block = example();
+        let without = serde_json::to_value(&block).unwrap();
+        block.set_class_thresholds(&[None, Some(threshold(0.1))]);
+        let mut json = serde_json::to_value(&block).unwrap();
+        assert_eq!(Metadata::from_json(&json.to_string()).unwrap(), block);
+        json["training"]["of a later program"] = 1.into();
+        assert_eq!(Metadata::from_json(&json.to_string()).unwrap(), block);
+        assert_eq!(without.to_string().matches("calibrations").count(), 0);
+        // It is the thresholds, which a program of version 1 would not heed, that make it version 2.
+        assert_eq!((without["version"].as_u64(), json["version"].as_u64()), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn a_class_without_a_threshold_keeps_what_it_has() {
+        let mut block = example();
+        block.set_class_thresholds(&[None, None]);
+        assert_eq!(block, example());
+        block.set_class_thresholds(&[None, Some(threshold(0.1))]);
+        assert_eq!((block.version, block.class_thresholds.clone()), (WITH_CLASS_THRESHOLDS, vec![1.5, 0.1]));
+        assert_eq!(block.class_calibrations[0].class, "green");
+        block.check().unwrap();
+        block.set_class_thresholds(&[Some(threshold(0.2)), None]);
+        assert_eq!(block.class_thresholds, [0.2, 0.1]);
+        block.check().unwrap();
     }
 
     #[test]
@@ -344,6 +418,12 @@ pub(crate) mod tests {
             |thresholds: &[f32]| Metadata { version: 2, class_thresholds: thresholds.to_vec(), ..example() };
         assert!(reason(&own(&[1.0])).contains("1 thresholds"));
         assert!(reason(&own(&[1.0, f32::NAN])).contains("NaN"));
+        let mut calibrated = own(&[1.0, 2.0]);
+        calibrated.set_class_thresholds(&[Some(threshold(0.5)), None]);
+        calibrated.class_thresholds[0] = 0.6;
+        assert!(reason(&calibrated).contains("'red' is another"));
+        calibrated.class_calibrations[0].class = "blue".into();
+        assert!(reason(&calibrated).contains("'blue' is another"));
         assert_eq!([0, 1].map(|class| own(&[0.5, 3.0]).threshold_of(class)), [0.5, 3.0]);
         assert_eq!(example().threshold_of(1), 1.5);
         assert!(with(|m| m.input.width = 0).contains("0×2"));

@@ -61,6 +61,7 @@ pub fn colours() -> ModelFile {
             weighted: false,
         },
         class_thresholds: Vec::new(),
+        class_calibrations: Vec::new(),
         known_scores: Vec::new(),
         training: Provenance { precision: "f32".into(), ..Default::default() },
         golden: [[255, 0, 0], [255, 200, 0], [128, 128, 128]].map(golden).to_vec(),

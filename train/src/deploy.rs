@@ -123,6 +123,7 @@ impl Deployment<'_> {
             input: self.input.clone(),
             threshold: calibration::threshold(&[], self.tpr, ""),
             class_thresholds: Vec::new(),
+            class_calibrations: Vec::new(),
             known_scores: Vec::new(),
             training: Provenance { precision: precision.to_string(), ..self.provenance.clone() },
             golden: Vec::new(),
