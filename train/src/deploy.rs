@@ -1,10 +1,11 @@
 //! From a trained network to the two model files, `model.onnx` (int8) and `model.f32.onnx`: folds,
-//! quantizes, measures each file with the engine that will run it, and writes centres, threshold,
+//! quantizes, measures each file with the engine that will run it, and writes centres, thresholds,
 //! statistics, golden pictures and provenance into it.
 
 use crate::activation_ranges::RangeMethod;
 use crate::architecture::Architecture;
 use crate::calibration::{self, Logits};
+use crate::calibration_options::CalibrationOptions;
 use crate::export::{float_onnx, int8_onnx};
 use crate::fold::fold;
 use crate::interrupt::Interrupt;
@@ -14,9 +15,10 @@ use crate::progress;
 use crate::quantize::{QuantizeOptions, quantize};
 use crate::training::normalise;
 use crate::variables::Variables;
-use anchorwatch::evaluate::{Figures, KnownPicture};
+use anchorwatch::evaluate::{Figures, KnownPicture, class_thresholds, pictures_needed};
 use anchorwatch::network::metadata::{Golden, InputSpec, METADATA_VERSION, Metadata, Provenance, Threshold};
 use anchorwatch::network::{Model, ModelFile, ModelProto};
+use anchorwatch_core::Verdict;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -62,8 +64,8 @@ pub struct Deployment<'a> {
     pub held_out_source: &'a str,
     /// Pictures of unknown objects, for the figures.
     pub unknown: Option<&'a Pictures>,
-    /// The share of known pictures to accept.
-    pub tpr: f64,
+    /// How thresholds are found.
+    pub calibration: &'a CalibrationOptions,
     /// How the ranges of activations are chosen.
     pub ranges: RangeMethod,
     /// Threads to measure with.
@@ -80,8 +82,21 @@ pub struct Report {
     pub figures: Figures,
     /// The threshold in it.
     pub threshold: Threshold,
+    /// How many classes have one of their own.
+    pub class_thresholds: usize,
     /// Size of the file in bytes.
     pub bytes: u64,
+}
+
+/// Known pictures to calibrate and measure with.
+struct Known<'a> {
+    pictures: &'a Pictures,
+    /// Which of them.
+    indices: Vec<usize>,
+    /// Of what classes these are.
+    classes: Vec<usize>,
+    /// Where they come from, for people.
+    source: &'a str,
 }
 
 impl Deployment<'_> {
@@ -108,6 +123,23 @@ impl Deployment<'_> {
         Ok([write(int8, INT8_FILE)?, write(float, F32_FILE)?])
     }
 
+    /// The classes of the pictures that the centres come from.
+    fn centre_classes(&self) -> Vec<usize> {
+        self.centre_pictures.iter().map(|&index| self.train.classes[index]).collect()
+    }
+
+    /// The known pictures to calibrate and measure with: without held-out ones the training pictures must
+    /// do.
+    fn known(&self) -> Known<'_> {
+        let (pictures, indices, source) = if self.held_out.is_empty() {
+            (self.train, self.centre_pictures.to_vec(), "the training pictures, for want of held-out ones")
+        } else {
+            (self.held_out, (0..self.held_out.len()).collect(), self.held_out_source)
+        };
+        let classes = indices.iter().map(|&index| pictures.classes[index]).collect();
+        Known { pictures, indices, classes, source }
+    }
+
     /// One model file, measured. `exported` computes the logits that the file as exported must give.
     fn model(
         &self,
@@ -121,7 +153,7 @@ impl Deployment<'_> {
             classes: self.classes.to_vec(),
             centres: calibration::anchors(self.classes.len()),
             input: self.input.clone(),
-            threshold: calibration::threshold(&[], self.tpr, ""),
+            threshold: calibration::threshold(&[], self.calibration.tpr, ""),
             class_thresholds: Vec::new(),
             class_calibrations: Vec::new(),
             known_scores: Vec::new(),
@@ -135,42 +167,33 @@ impl Deployment<'_> {
         let run = |pictures: &Pictures, indices: &[usize], what: &str| {
             self.engine_logits(&model, pictures, indices, &format!("{precision}: {what}"))
         };
-        let all = |pictures: &Pictures| (0..pictures.len()).collect::<Vec<_>>();
 
-        let train_classes: Vec<usize> =
-            self.centre_pictures.iter().map(|&index| self.train.classes[index]).collect();
         let train_logits = run(self.train, self.centre_pictures, "class centres")?;
         let anchors = calibration::trained_anchors(self.variables, self.classes.len())?;
-        let (centres, without) = calibration::class_centres(&train_logits, &train_classes, anchors);
+        let (centres, without) = calibration::class_centres(&train_logits, &self.centre_classes(), anchors);
         for class in without {
             log::warn!(
                 "{precision}: no training picture of '{}' is classified correctly: its anchor stands in for its centre",
                 self.classes[class]
             );
         }
-        // Without held-out pictures the training pictures must do.
-        let (known_pictures, known_indices, source) = if self.held_out.is_empty() {
-            (self.train, self.centre_pictures.to_vec(), "the training pictures, for want of held-out ones")
-        } else {
-            (self.held_out, all(self.held_out), self.held_out_source)
-        };
-        let known_classes: Vec<usize> =
-            known_indices.iter().map(|&index| known_pictures.classes[index]).collect();
+        let Known { pictures: known_pictures, indices: known_indices, classes: known_classes, source } =
+            self.known();
         let known_logits = run(known_pictures, &known_indices, "held-out pictures")?;
-        let known =
-            calibration::known_pictures(&calibration::verdicts(&known_logits, &centres)?, &known_classes);
-        let unknown: Vec<f32> = match self.unknown {
+        let verdicts = calibration::verdicts(&known_logits, &centres)?;
+        let known = calibration::known_pictures(&verdicts, &known_classes);
+        let unknown = match self.unknown {
             Some(pictures) => {
-                let logits = run(pictures, &all(pictures), "unknown pictures")?;
-                calibration::verdicts(&logits, &centres)?.iter().map(|verdict| verdict.score).collect()
+                let all: Vec<usize> = (0..pictures.len()).collect();
+                calibration::verdicts(&run(pictures, &all, "unknown pictures")?, &centres)?
             }
             None => Vec::new(),
         };
-        let threshold = calibration::threshold(&known, self.tpr, source);
-        let figures = Figures::new(&known, &unknown, threshold.value);
         file.metadata.centres = centres;
-        file.metadata.threshold = threshold.clone();
         file.metadata.known_scores = calibration::class_scores(self.classes, &known);
+        self.calibrate(&mut file.metadata, &known, source);
+        let threshold = file.metadata.threshold.clone();
+        let figures = figures(&file.metadata, &known, &verdicts, &unknown);
         file.metadata.training.metrics = metrics(&figures);
         let golden = golden_indices(&known, self.classes.len());
         file.metadata.golden = golden
@@ -184,7 +207,28 @@ impl Deployment<'_> {
         let references: Vec<Vec<f32>> =
             inputs.map(|input| numbers(exported(&input))).collect::<Result<_>>()?;
         agrees_with_libtorch(precision, &file.metadata.golden, &references)?;
-        Ok((file, Report { figures, threshold, bytes: 0 }))
+        let class_thresholds = file.metadata.class_calibrations.len();
+        Ok((file, Report { figures, threshold, class_thresholds, bytes: 0 }))
+    }
+
+    /// Finds the thresholds of a block that has its centres.
+    fn calibrate(&self, metadata: &mut Metadata, known: &[KnownPicture], source: &str) {
+        let CalibrationOptions { tpr, per_class } = *self.calibration;
+        let precision = &metadata.training.precision;
+        metadata.threshold = calibration::threshold(known, tpr, source);
+        if !per_class {
+            return;
+        }
+        let own = class_thresholds(known, self.classes.len(), tpr, source);
+        for (class, _) in own.iter().enumerate().filter(|(_, own)| own.is_none()) {
+            let given = known.iter().filter(|picture| picture.predicted == Some(class)).count();
+            log::warn!(
+                "{precision}: '{}' has the threshold of all classes: {given} held-out pictures are given it, and one of its own takes {}",
+                self.classes[class],
+                pictures_needed(tpr)
+            );
+        }
+        metadata.set_class_thresholds(&own);
     }
 
     /// Normalised inputs of these pictures, B×C×H×W.
@@ -301,6 +345,28 @@ fn png(pictures: &Pictures, index: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The figures of a block. Where classes have thresholds of their own, of score ÷ threshold.
+fn figures(
+    metadata: &Metadata,
+    known: &[KnownPicture],
+    verdicts: &[Verdict],
+    unknown: &[Verdict],
+) -> Figures {
+    let whole = metadata.threshold.value;
+    let all_the_same = metadata.class_thresholds.is_empty();
+    let score = |verdict: &Verdict| {
+        let own = verdict.class.map_or(whole, |class| metadata.threshold_of(class));
+        if all_the_same { verdict.score } else { verdict.against(own).relative_score() }
+    };
+    let known: Vec<KnownPicture> = known
+        .iter()
+        .zip(verdicts)
+        .map(|(picture, verdict)| KnownPicture { score: score(verdict), ..*picture })
+        .collect();
+    let unknown: Vec<f32> = unknown.iter().map(score).collect();
+    Figures::new(&known, &unknown, if all_the_same { whole } else { 1.0 })
+}
+
 /// The figures by name, as they stand in the model's block.
 fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
     let named = [
@@ -345,6 +411,10 @@ pub fn print_reports(reports: &[Report; 2], classes: usize) {
         some(int8.threshold.value.into()),
         some(float.threshold.value.into()),
     );
+    if int8.class_thresholds + float.class_thresholds > 0 {
+        let what = "classes with a threshold of their own";
+        println!("{what:<52}{:>10}{:>10}", int8.class_thresholds, float.class_thresholds);
+    }
     line("known pictures accepted at it, TPR", some(one.tpr), some(other.tpr));
     line("unknown pictures accepted at it (lower is better)", one.fpr, other.fpr);
     line("AUROC, unknown against known (higher is better)", one.auroc, other.auroc);

@@ -2,6 +2,7 @@
 
 use crate::activation_ranges::RangeMethod;
 use crate::calibration::CENTRE_PICTURES;
+use crate::calibration_options::CalibrationOptions;
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::data_set::{DataSet, Selection};
 use crate::deploy::{Deployment, F32_FILE, INT8_FILE, print_reports};
@@ -47,9 +48,9 @@ pub struct FitArgs {
     #[command(flatten)]
     options: TrainingOptions,
 
-    /// Share of known pictures that the threshold accepts (true-positive rate)
-    #[arg(long, default_value_t = 0.95, help_heading = "Training")]
-    tpr: f64,
+    #[command(flatten)]
+    calibration: CalibrationOptions,
+
     /// How the ranges of activations are chosen for int8: mse (least squared error), min-max, or
     /// percentile:SHARE (without the outermost values)
     #[arg(long, default_value = "mse", value_name = "METHOD", help_heading = "Training")]
@@ -69,7 +70,7 @@ pub struct FitArgs {
 pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
     let options = &args.options;
     options.check()?;
-    ensure!(args.tpr > 0.0 && args.tpr <= 1.0, "--tpr is a share, above 0 and up to 1");
+    args.calibration.check()?;
     let checkpoint = prepare_output(&args.out, args.resume, args.overwrite)?;
     let threads = options.threads();
     tch::set_num_threads(threads as i32);
@@ -129,7 +130,7 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
         held_out: &data.held_out,
         held_out_source: &data.held_out_source,
         unknown: data.unknown.as_ref(),
-        tpr: args.tpr,
+        calibration: &args.calibration,
         ranges: args.ranges,
         threads,
         provenance: args.provenance(&recipe, &data)?,

@@ -2,6 +2,7 @@
 
 use crate::activation_ranges::RangeMethod;
 use crate::backbones;
+use crate::calibration_options::CalibrationOptions;
 use crate::data_set::report_skipped;
 use crate::deploy::{Deployment, F32_FILE, INT8_FILE, print_reports};
 use crate::fit::{refuse_to_replace, writable_folder};
@@ -49,9 +50,8 @@ pub struct ImportArgs {
     /// Standard deviation of each channel, likewise
     #[arg(long, value_delimiter = ',', requires = "mean", value_name = "S,S,S")]
     std: Option<Vec<f32>>,
-    /// Share of known pictures that the threshold accepts (true-positive rate)
-    #[arg(long, default_value_t = 0.95)]
-    tpr: f64,
+    #[command(flatten)]
+    calibration: CalibrationOptions,
     /// How the ranges of activations are chosen for int8: mse (least squared error), min-max, or
     /// percentile:SHARE (without the outermost values)
     #[arg(long, default_value = "mse", value_name = "METHOD")]
@@ -98,7 +98,7 @@ struct Split {
 
 /// Runs the command.
 pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
-    ensure!(args.tpr > 0.0 && args.tpr <= 1.0, "--tpr is a share, above 0 and up to 1");
+    args.calibration.check()?;
     writable_folder(&args.out)?;
     if !args.overwrite {
         refuse_to_replace(&args.out)?;
@@ -141,7 +141,7 @@ pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
         held_out: &known,
         held_out_source: "the test pictures of the known classes",
         unknown: Some(&unknown).filter(|pictures| !pictures.is_empty()),
-        tpr: args.tpr,
+        calibration: &args.calibration,
         ranges: args.ranges,
         threads,
         provenance: Provenance {

@@ -11,6 +11,7 @@ mod augment;
 mod average;
 mod backbones;
 mod calibration;
+mod calibration_options;
 mod checkpoint;
 mod composites;
 mod data_set;

@@ -160,6 +160,51 @@ fn interrupted_and_resumed_it_gives_the_same_network() {
     assert_eq!(whole.metadata.golden, broken.metadata.golden);
 }
 
+#[test]
+fn thresholds_of_classes_need_no_other_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("things");
+    for (class, sample) in KNOWN.iter().chain(&UNKNOWN) {
+        cuttings(sample, &data.join("train").join(class), 0, 24);
+        cuttings(sample, &data.join("val").join(class), 24, 40);
+    }
+    let plain = folder.path().join("plain");
+    let options = ["--backbone", "tiny", "--size", "16", "--epochs", "40"];
+    succeed(fit(&data, &plain, &options));
+    let again = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        std::fs::create_dir(&out).unwrap();
+        std::fs::copy(plain.join("checkpoint.safetensors"), out.join("checkpoint.safetensors")).unwrap();
+        let Output { status, stdout, stderr } =
+            fit(&data, &out, &[&options[..], &["--resume"], more].concat()).output().unwrap();
+        let told = String::from_utf8([stdout, stderr].concat()).unwrap();
+        assert!(status.success(), "{told}");
+        let files = ["model.onnx", "model.f32.onnx"].map(|name| {
+            let model = Model::load(&out.join(name)).unwrap();
+            assert!(model.verify().unwrap().iter().all(|result| result.passes()));
+            ModelFile::read(&out.join(name)).unwrap()
+        });
+        (files, told)
+    };
+    let ([int8, float], told) = again("own", &["--per-class", "--tpr", "0.9"]);
+    assert!(told.contains("classes with a threshold of their own"), "{told}");
+    for file in [&int8, &float] {
+        let found = &file.metadata.class_calibrations;
+        assert_eq!((file.metadata.version, found.len()), (2, 3));
+        assert_eq!(found.iter().map(|one| one.threshold.pictures).sum::<usize>(), 120);
+        assert!(
+            found.iter().all(|one| one.threshold.measured_tpr >= 0.9 && one.threshold.promise().is_some())
+        );
+        assert!(file.metadata.training.metrics["tpr"] >= 0.9);
+    }
+
+    // 100 pictures of each class it would take.
+    let ([few, _], told) = again("few", &["--per-class", "--tpr", "0.99"]);
+    assert!(told.contains("'orange' has the threshold of all classes"), "{told}");
+    assert_eq!((few.metadata.version, few.metadata.class_thresholds.len()), (1, 0));
+    assert!(fail(fit(&data, &plain, &["--per-class", "--tpr", "1"])).contains("--tpr below 1"));
+}
+
 /// A checkpoint of ours with the authors' names: those of `cac9` are theirs.
 fn as_the_authors_have_it(ours: &Path, theirs: &Path) {
     let bytes = std::fs::read(ours).unwrap();

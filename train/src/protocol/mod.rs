@@ -8,6 +8,7 @@ mod table;
 
 use crate::activation_ranges::RangeMethod;
 use crate::calibration::CENTRE_PICTURES;
+use crate::calibration_options::CalibrationOptions;
 use crate::checkpoint::{CHECKPOINT, Checkpoint, write_whole};
 use crate::data_set::{DataSet, Selection};
 use crate::deploy::{Deployment, INT8_FILE};
@@ -183,7 +184,7 @@ impl Trained {
             held_out: &data.held_out,
             held_out_source: &data.held_out_source,
             unknown: data.unknown.as_ref(),
-            tpr: TPR,
+            calibration: &CalibrationOptions { tpr: TPR, ..CalibrationOptions::default() },
             ranges: RangeMethod::Mse,
             threads: self.options.threads(),
             provenance: provenance()?,
