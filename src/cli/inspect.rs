@@ -105,6 +105,7 @@ fn text(model: &Model, place: &str) -> String {
         ("pictures", format!("{pictures} in training")),
         ("backbone", training.backbone.clone()),
         ("precision", training.precision.clone()),
+        ("temperature", training.temperature.map_or(String::new(), temperature)),
         ("made by", training.tool.clone()),
         ("command", training.command.clone()),
         ("date", training.date.clone()),
@@ -193,6 +194,11 @@ pub fn of_classes(metadata: &Metadata) -> String {
 /// Four decimals, and more where these would be noughts: thresholds of tight clusters are tiny.
 pub fn digits(threshold: f32) -> String {
     if threshold == 0.0 || threshold >= 1e-2 { format!("{threshold:.4}") } else { format!("{threshold:.2e}") }
+}
+
+/// What the temperature of a softmin is, for people.
+fn temperature(temperature: f32) -> String {
+    format!("{temperature:.4}, that of the softmin: logits and centres are divided by it already")
 }
 
 fn layers(layers: &[LayerReport]) -> String {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 pub const METADATA_KEY: &str = "anchorwatch";
 
 /// The version of a block that needs nothing newer: every program reads it. What only informs (how something
-/// was found) needs nothing newer either: it is optional, and older programs pass over it.
+/// was found, the temperature) needs nothing newer either: it is optional, and older programs pass over it.
 pub const METADATA_VERSION: u32 = 1;
 
 /// The version of a block with thresholds of single classes, which a program of version 1 would not heed.
@@ -307,6 +307,10 @@ pub struct Provenance {
     pub licence: String,
     /// "int8" or "f32".
     pub precision: String,
+    /// The temperature of the softmin, where it is not 1. Logits and centres are divided by it already:
+    /// nothing is left to be done with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
     /// Figures measured at the end of training, by name (all 0 to 1; `auroc` with larger score =
     /// more unknown).
     pub metrics: std::collections::BTreeMap<String, f64>,
@@ -377,12 +381,14 @@ pub(crate) mod tests {
     fn what_only_informs_is_optional_and_what_is_newer_is_passed_over() {
         let mut block = example();
         let without = serde_json::to_value(&block).unwrap();
+        block.training.temperature = Some(0.7);
         block.set_class_thresholds(&[None, Some(threshold(0.1))]);
         let mut json = serde_json::to_value(&block).unwrap();
         assert_eq!(Metadata::from_json(&json.to_string()).unwrap(), block);
         json["training"]["of a later program"] = 1.into();
         assert_eq!(Metadata::from_json(&json.to_string()).unwrap(), block);
         assert_eq!(without.to_string().matches("calibrations").count(), 0);
+        assert_eq!(without["training"].get("temperature"), None);
         // It is the thresholds, which a program of version 1 would not heed, that make it version 2.
         assert_eq!((without["version"].as_u64(), json["version"].as_u64()), (Some(1), Some(2)));
     }

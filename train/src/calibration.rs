@@ -1,4 +1,4 @@
-//! From logits to what the model's block says of them: class centres, scores, the threshold, the
+//! From logits to what the model's block says of them: class centres, scores, thresholds, the
 //! statistics of each class. Plain numbers; where the logits come from is the caller's affair.
 
 use crate::loss::ANCHORS;
@@ -7,6 +7,7 @@ use anchorwatch::evaluate::KnownPicture;
 use anchorwatch::network::metadata::{ClassScores, Threshold};
 use anchorwatch_core::{Centres, Scorer, Verdict};
 use anyhow::Result;
+use tch::Tensor;
 
 /// Training pictures of each class that its centre is computed from, at most.
 pub const CENTRE_PICTURES: usize = 1000;
@@ -89,6 +90,12 @@ fn nearest_anchor(logits: &[f32], anchors: &[Vec<f32>]) -> Option<usize> {
             .sum::<f64>()
     };
     (0..anchors.len()).min_by(|&one, &other| distance(&anchors[one]).total_cmp(&distance(&anchors[other])))
+}
+
+/// Euclidean distances (B×M) of rows (B×N) to centres (M×N).
+pub fn distances(rows: &Tensor, centres: &Tensor) -> Tensor {
+    // Mode 2: from the differences themselves, not by way of products, which lose digits.
+    Tensor::cdist(rows, centres, 2.0, 2)
 }
 
 /// The verdict on each row; only class and score are of use before there is a threshold.

@@ -1,8 +1,9 @@
-//! The options of the commands that write models: how thresholds are found.
+//! The options of the commands that write models: how thresholds and temperature are found.
 
+use crate::temperature::Temperature;
 use anyhow::{Result, ensure};
 
-/// How thresholds are found.
+/// How thresholds and temperature are found.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CalibrationOptions {
     /// Share of known pictures that the threshold accepts (true-positive rate)
@@ -12,11 +13,16 @@ pub struct CalibrationOptions {
     /// rightly or not. Where these are too few, the class has that of all
     #[arg(long, help_heading = "Calibration")]
     pub per_class: bool,
+    /// Divide distances by this before the softmin: a number, or 'fit' for the one that makes the right
+    /// classes of held-out pictures the likeliest. Half of them then choose it, and only the other half the
+    /// thresholds; 1 is the paper's
+    #[arg(long, default_value = "1", value_name = "VALUE|fit", help_heading = "Calibration")]
+    pub temperature: Temperature,
 }
 
 impl Default for CalibrationOptions {
     fn default() -> Self {
-        Self { tpr: 0.95, per_class: false }
+        Self { tpr: 0.95, per_class: false, temperature: Temperature::Value(1.0) }
     }
 }
 

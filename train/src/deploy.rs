@@ -8,11 +8,13 @@ use crate::calibration::{self, Logits};
 use crate::calibration_options::CalibrationOptions;
 use crate::export::{float_onnx, int8_onnx};
 use crate::fold::fold;
+use crate::folded::FoldedNetwork;
 use crate::interrupt::Interrupt;
 use crate::network::{Pass, forward};
 use crate::pictures::Pictures;
 use crate::progress;
 use crate::quantize::{QuantizeOptions, quantize};
+use crate::temperature::{self, Temperature};
 use crate::training::normalise;
 use crate::variables::Variables;
 use anchorwatch::evaluate::{Figures, KnownPicture, class_thresholds, pictures_needed};
@@ -64,7 +66,7 @@ pub struct Deployment<'a> {
     pub held_out_source: &'a str,
     /// Pictures of unknown objects, for the figures.
     pub unknown: Option<&'a Pictures>,
-    /// How thresholds are found.
+    /// How thresholds and temperature are found.
     pub calibration: &'a CalibrationOptions,
     /// How the ranges of activations are chosen.
     pub ranges: RangeMethod,
@@ -102,17 +104,22 @@ struct Known<'a> {
 impl Deployment<'_> {
     /// Writes both files into the folder. The int8 file's figures first.
     pub fn write(&self, folder: &Path) -> Result<[Report; 2]> {
-        let folded = fold(self.architecture, self.variables);
+        let mut folded = fold(self.architecture, self.variables);
         let per_class = RANGE_PICTURES.div_ceil(self.classes.len());
         let range_pictures = self.train.sample(self.classes.len(), per_class);
         let batches: Vec<Tensor> =
             range_pictures.chunks(BATCH).map(|indices| self.inputs(self.train, indices)).collect();
-        let quantized = quantize(&folded, &batches, &QuantizeOptions { ranges: self.ranges })?;
+        let mut quantized = quantize(&folded, &batches, &QuantizeOptions { ranges: self.ranges })?;
         drop(batches);
+        let temperature = self.temperature(&folded)?;
+        if temperature != 1.0 {
+            folded.divide_logits(temperature)?;
+            quantized.divide_logits(temperature)?;
+        }
         let f32_logits = |input: &Tensor| folded.logits(input);
         let int8_logits = |input: &Tensor| quantized.logits(input);
-        let int8 = self.model(int8_onnx(&quantized), "int8", &int8_logits)?;
-        let float = self.model(float_onnx(&folded), "f32", &f32_logits)?;
+        let int8 = self.model(int8_onnx(&quantized), "int8", temperature, &int8_logits)?;
+        let float = self.model(float_onnx(&folded), "f32", temperature, &f32_logits)?;
         let write = |(file, mut report): (ModelFile, Report), name: &str| {
             let path = folder.join(name);
             file.write(&path)?;
@@ -121,6 +128,43 @@ impl Deployment<'_> {
             Ok::<_, anyhow::Error>(report)
         };
         Ok([write(int8, INT8_FILE)?, write(float, F32_FILE)?])
+    }
+
+    /// The temperature; where it is to be fitted, the likeliest for the network in float, or 1 if none is.
+    fn temperature(&self, folded: &FoldedNetwork) -> Result<f64> {
+        if let Temperature::Value(temperature) = self.calibration.temperature {
+            return Ok(temperature);
+        }
+        let logits = |pictures: &Pictures, indices: &[usize]| -> Result<Tensor> {
+            let bar = progress::bar(indices.len() as u64, "temperature");
+            let mut parts = Vec::new();
+            for part in indices.chunks(BATCH) {
+                self.interrupt.check()?;
+                parts.push(folded.logits(&self.inputs(pictures, part)));
+                bar.inc(part.len() as u64);
+            }
+            bar.finish_and_clear();
+            Ok(Tensor::cat(&parts, 0))
+        };
+        let values = numbers(logits(self.train, self.centre_pictures)?)?;
+        let train_logits = Logits { values, width: self.classes.len() };
+        let anchors = calibration::trained_anchors(self.variables, self.classes.len())?;
+        let (centres, _) = calibration::class_centres(&train_logits, &self.centre_classes(), anchors);
+        let known = self.known();
+        let known_logits = logits(known.pictures, &known.indices)?;
+        let distances = calibration::distances(&known_logits, &Tensor::from_slice2(&centres));
+        let Some(fitted) = temperature::fit(&distances, &known.classes) else {
+            log::warn!(
+                "no temperature is the likeliest, since all held-out pictures are given their class (or nothing tells classes apart): it stays 1"
+            );
+            return Ok(1.0);
+        };
+        let [before, after] = fitted.likelihood;
+        log::info!(
+            "temperature {:.4}: the negative log-likelihood of the classes goes from {before:.4} to {after:.4} (smaller is better), on the held-out pictures that did not choose it",
+            fitted.temperature
+        );
+        Ok(fitted.temperature)
     }
 
     /// The classes of the pictures that the centres come from.
@@ -140,11 +184,13 @@ impl Deployment<'_> {
         Known { pictures, indices, classes, source }
     }
 
-    /// One model file, measured. `exported` computes the logits that the file as exported must give.
+    /// One model file, measured. `exported` computes the logits that the file as exported must give, by
+    /// which the temperature has divided them.
     fn model(
         &self,
         onnx: ModelProto,
         precision: &'static str,
+        temperature: f64,
         exported: &dyn Fn(&Tensor) -> Tensor,
     ) -> Result<(ModelFile, Report)> {
         let metadata = Metadata {
@@ -157,7 +203,11 @@ impl Deployment<'_> {
             class_thresholds: Vec::new(),
             class_calibrations: Vec::new(),
             known_scores: Vec::new(),
-            training: Provenance { precision: precision.to_string(), ..self.provenance.clone() },
+            training: Provenance {
+                precision: precision.to_string(),
+                temperature: (temperature != 1.0).then_some(temperature as f32),
+                ..self.provenance.clone()
+            },
             golden: Vec::new(),
         };
         let mut file = ModelFile { onnx, metadata };
@@ -169,7 +219,8 @@ impl Deployment<'_> {
         };
 
         let train_logits = run(self.train, self.centre_pictures, "class centres")?;
-        let anchors = calibration::trained_anchors(self.variables, self.classes.len())?;
+        let mut anchors = calibration::trained_anchors(self.variables, self.classes.len())?;
+        anchors.iter_mut().flatten().for_each(|value| *value = (f64::from(*value) / temperature) as f32);
         let (centres, without) = calibration::class_centres(&train_logits, &self.centre_classes(), anchors);
         for class in without {
             log::warn!(
@@ -200,7 +251,7 @@ impl Deployment<'_> {
             .iter()
             .map(|&index| {
                 let logits = &known_logits.values[index * known_logits.width..][..known_logits.width];
-                self.golden(known_pictures, known_indices[index], logits.to_vec())
+                self.golden(known_pictures, known_indices[index], logits.to_vec(), temperature)
             })
             .collect::<Result<_>>()?;
         let inputs = golden.iter().map(|&index| self.inputs(known_pictures, &[known_indices[index]]));
@@ -211,15 +262,25 @@ impl Deployment<'_> {
         Ok((file, Report { figures, threshold, class_thresholds, bytes: 0 }))
     }
 
-    /// Finds the thresholds of a block that has its centres.
+    /// Finds the thresholds of a block that has its centres. The pictures that chose the temperature have no
+    /// part in it.
     fn calibrate(&self, metadata: &mut Metadata, known: &[KnownPicture], source: &str) {
-        let CalibrationOptions { tpr, per_class } = *self.calibration;
+        let CalibrationOptions { tpr, per_class, temperature } = *self.calibration;
         let precision = &metadata.training.precision;
-        metadata.threshold = calibration::threshold(known, tpr, source);
+        let (known, source) = match temperature {
+            Temperature::Value(_) => (known.to_vec(), source.to_string()),
+            Temperature::Fit => {
+                let classes: Vec<usize> = known.iter().map(|picture| picture.class).collect();
+                let [_, others] = temperature::halves(&classes);
+                let others = others.into_iter().map(|index| known[index]).collect();
+                (others, format!("half of {source}, of which the other half chose the temperature"))
+            }
+        };
+        metadata.threshold = calibration::threshold(&known, tpr, &source);
         if !per_class {
             return;
         }
-        let own = class_thresholds(known, self.classes.len(), tpr, source);
+        let own = class_thresholds(&known, self.classes.len(), tpr, &source);
         for (class, _) in own.iter().enumerate().filter(|(_, own)| own.is_none()) {
             let given = known.iter().filter(|picture| picture.predicted == Some(class)).count();
             log::warn!(
@@ -276,9 +337,16 @@ impl Deployment<'_> {
     }
 
     /// A golden picture: what the trained network says of it, and what the engine does.
-    fn golden(&self, pictures: &Pictures, index: usize, logits: Vec<f32>) -> Result<Golden> {
+    fn golden(
+        &self,
+        pictures: &Pictures,
+        index: usize,
+        logits: Vec<f32>,
+        temperature: f64,
+    ) -> Result<Golden> {
         let input = self.inputs(pictures, &[index]);
         let trained = tch::no_grad(|| forward(self.architecture, self.variables, &input, Pass::Evaluation));
+        let trained = trained / temperature;
         Ok(Golden {
             png: BASE64_STANDARD.encode(png(pictures, index)?),
             logits_f32: numbers(trained)?,

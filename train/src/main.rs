@@ -41,6 +41,7 @@ mod random_networks;
 mod recipe;
 mod sgd;
 mod simulate;
+mod temperature;
 mod torch_file;
 mod training;
 mod variables;

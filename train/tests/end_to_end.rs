@@ -160,14 +160,33 @@ fn interrupted_and_resumed_it_gives_the_same_network() {
     assert_eq!(whole.metadata.golden, broken.metadata.golden);
 }
 
+/// Name and bytes of the graph's constants: those that a temperature changes, and all the others.
+fn constants(file: &ModelFile) -> [Vec<(&str, &[u8])>; 2] {
+    let constants = &file.onnx.graph.as_ref().unwrap().initializer;
+    let all = constants.iter().map(|constant| (constant.name.as_str(), constant.raw_data.as_slice()));
+    let (of_last, others) =
+        all.partition(|(name, _)| name.starts_with("classify.") && name.ends_with("_scale"));
+    [of_last, others]
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+}
+
+fn are_halves_of(halves: &[f32], numbers: &[f32]) -> bool {
+    halves.len() == numbers.len() && halves.iter().zip(numbers).all(|(half, number)| *half == number / 2.0)
+}
+
 #[test]
-fn thresholds_of_classes_need_no_other_training() {
+fn thresholds_of_classes_and_a_temperature_need_no_other_training() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("things");
     for (class, sample) in KNOWN.iter().chain(&UNKNOWN) {
         cuttings(sample, &data.join("train").join(class), 0, 24);
         cuttings(sample, &data.join("val").join(class), 24, 40);
     }
+    // Some held-out oranges are said to be espressos: no temperature makes all of them likely.
+    cuttings(KNOWN[2].1, &data.join("val/espresso"), 64, 4);
     let plain = folder.path().join("plain");
     let options = ["--backbone", "tiny", "--size", "16", "--epochs", "40"];
     succeed(fit(&data, &plain, &options));
@@ -186,16 +205,42 @@ fn thresholds_of_classes_need_no_other_training() {
         });
         (files, told)
     };
-    let ([int8, float], told) = again("own", &["--per-class", "--tpr", "0.9"]);
+    let ([one, _], _) = again("one", &[]);
+    assert_eq!(one.metadata.training.temperature, None);
+
+    // Of the int8 file only the scales of the last layer are others; the logits are halves.
+    let ([two, float], told) = again("two", &["--temperature", "2", "--per-class", "--tpr", "0.9"]);
+    let ([scales, others], [halves, same]) = (constants(&one), constants(&two));
+    assert_eq!(others, same);
+    assert_eq!((scales.len(), halves.len()), (2, 2));
+    for ((name, bytes), (_, of_halves)) in scales.iter().zip(&halves) {
+        assert!(are_halves_of(&floats(of_halves), &floats(bytes)), "{name}");
+    }
+    for (row, halves) in one.metadata.centres.iter().zip(&two.metadata.centres) {
+        assert!(are_halves_of(halves, row), "{row:?} {halves:?}");
+    }
+    assert_eq!(two.metadata.training.temperature, Some(2.0));
+    let accuracy = |file: &ModelFile| file.metadata.training.metrics["accuracy"];
+    assert_eq!(accuracy(&one), accuracy(&two));
     assert!(told.contains("classes with a threshold of their own"), "{told}");
-    for file in [&int8, &float] {
+    for file in [&two, &float] {
         let found = &file.metadata.class_calibrations;
         assert_eq!((file.metadata.version, found.len()), (2, 3));
-        assert_eq!(found.iter().map(|one| one.threshold.pictures).sum::<usize>(), 120);
+        assert_eq!(found.iter().map(|one| one.threshold.pictures).sum::<usize>(), 124);
         assert!(
             found.iter().all(|one| one.threshold.measured_tpr >= 0.9 && one.threshold.promise().is_some())
         );
         assert!(file.metadata.training.metrics["tpr"] >= 0.9);
+    }
+
+    // Fitted: half of the held-out pictures choose it, and the others the threshold.
+    let (fitted, told) = again("fitted", &["--temperature", "fit"]);
+    assert!(told.contains("negative log-likelihood"), "{told}");
+    for file in &fitted {
+        let (temperature, threshold) = (file.metadata.training.temperature, &file.metadata.threshold);
+        assert!(temperature.is_some_and(|temperature| temperature != 1.0));
+        assert_eq!(threshold.pictures, 62, "{threshold:?}");
+        assert!(threshold.source.starts_with("half of the level 'val'"), "{threshold:?}");
     }
 
     // 100 pictures of each class it would take.

@@ -2,7 +2,7 @@
 //! which every rejection score is.
 
 use crate::architecture::Architecture;
-use crate::calibration::{CENTRE_PICTURES, Logits, class_centres, trained_anchors};
+use crate::calibration::{CENTRE_PICTURES, Logits, class_centres, distances, trained_anchors};
 use crate::data_set::DataSet;
 use crate::interrupt::Interrupt;
 use crate::loss::Loss;
@@ -15,8 +15,6 @@ use crate::variables::Variables;
 use anchorwatch::evaluate::KnownPicture;
 use anyhow::Result;
 use tch::{Kind, Tensor};
-
-use super::scores::distances;
 
 /// Pictures that the network gets at a time.
 const BATCH: usize = 128;

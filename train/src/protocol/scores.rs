@@ -1,7 +1,9 @@
 //! The rejection scores that are compared: each turns what a network gives for a picture into one
 //! number, larger = more unknown.
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Sample};
+use crate::calibration::distances;
+use crate::temperature;
 use tch::{Kind, Tensor};
 
 /// Neighbours of the KNN score, at most (Sun et al., arXiv 2204.06507, take 50 for CIFAR-10).
@@ -19,6 +21,9 @@ const SHRINKAGE: f64 = 1e-3;
 pub enum Score {
     /// min γ, γ = d·(1 − softmin d), d to the class centres (the paper's)
     Gamma,
+    /// min γ, γ = d·(1 − softmin(d/T)), T the likeliest for every second of the known pictures that are
+    /// measured with; no unknown one has a part in it
+    GammaFitted,
     /// min d: the distance alone, to the mean logits of each class (what OpenMax starts from)
     Distance,
     /// 1 − the largest softmax probability of the logits
@@ -36,8 +41,9 @@ pub enum Score {
 
 impl Score {
     /// All of them, in the order of the table.
-    pub const ALL: [Score; 7] = [
+    pub const ALL: [Score; 8] = [
         Score::Gamma,
+        Score::GammaFitted,
         Score::Distance,
         Score::MaxSoftmax,
         Score::MaxLogit,
@@ -50,6 +56,7 @@ impl Score {
     pub fn name(self) -> &'static str {
         match self {
             Score::Gamma => "γ (paper)",
+            Score::GammaFitted => "γ, temperature fitted",
             Score::Distance => "distance",
             Score::MaxSoftmax => "max softmax",
             Score::MaxLogit => "max logit",
@@ -64,6 +71,14 @@ impl Score {
         let queries = [&evidence.known, &evidence.unknown];
         match self {
             Score::Gamma => queries.map(|query| numbers(gamma(&distances(&query.logits, &evidence.centres)))),
+            Score::GammaFitted => {
+                let of_centres = |query: &Sample| distances(&query.logits, &evidence.centres);
+                let classes = Vec::<i64>::try_from(&evidence.known.classes).unwrap_or_default();
+                let classes: Vec<usize> = classes.into_iter().map(|class| class as usize).collect();
+                let fitted = temperature::fit(&of_centres(&evidence.known), &classes);
+                let temperature = fitted.map_or(1.0, |fitted| fitted.temperature);
+                queries.map(|query| numbers(gamma(&(of_centres(query) / temperature))))
+            }
             Score::Distance => {
                 queries.map(|query| numbers(distances(&query.logits, &evidence.centres).amin(-1, false)))
             }
@@ -88,12 +103,6 @@ impl Score {
 fn numbers(scores: Tensor) -> Vec<f32> {
     // One dimension of floats: there is nothing that could fail.
     Vec::try_from(scores.to_kind(Kind::Float).contiguous()).unwrap_or_default()
-}
-
-/// Euclidean distances (B×M) of rows (B×N) to centres (M×N).
-pub fn distances(rows: &Tensor, centres: &Tensor) -> Tensor {
-    // Mode 2: from the differences themselves, not by way of products, which lose digits.
-    Tensor::cdist(rows, centres, 2.0, 2)
 }
 
 /// min d·(1 − softmin d) of each row. 1 − softmin is summed from the others, since it is tiny for
@@ -165,7 +174,6 @@ fn kth_distance(queries: &Tensor, bank: &Tensor, k: i64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::evidence::Sample;
     use super::*;
     use anchorwatch_core::{Centres, Scorer};
     use rand::{Rng, SeedableRng};
