@@ -100,7 +100,7 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
         told.push_str(inspect::ALONE);
     }
     match threshold.promise() {
-        Some(promise) => told.push_str(&inspect::promise(&promise)),
+        Some(promise) => told.push_str(&promise.to_string()),
         None => told.push_str(inspect::NO_PROMISE),
     }
     let classes = &model.metadata().classes;

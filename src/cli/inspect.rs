@@ -1,7 +1,6 @@
 //! `anchorwatch inspect`: what a model file has in it, and whether this device runs it right.
 
 use super::{exit, model, terminal};
-use crate::evaluate::Promise;
 use crate::network::metadata::{Colour, ResizeRule};
 use crate::network::{GoldenResult, LayerReport, Metadata, Model};
 use anyhow::bail;
@@ -90,7 +89,7 @@ fn text(model: &Model, place: &str) -> String {
     );
     let alone = if model.metadata().class_calibrations.is_empty() { "" } else { ALONE };
     if let Some(promised) = threshold.promise() {
-        let _ = write!(text, "\n  promise     {alone}{}", promise(&promised));
+        let _ = write!(text, "\n  promise     {alone}{promised}");
     } else if threshold.weighted {
         let _ = write!(text, "\n  promise     {alone}{NO_PROMISE}");
     }
@@ -146,16 +145,6 @@ pub const NO_PROMISE: &str =
 
 /// What the threshold's promise is of, where classes have others.
 pub const ALONE: &str = "with this threshold for every class, as a companion has it: ";
-
-/// What a threshold promises, for people.
-pub fn promise(promise: &Promise) -> String {
-    format!(
-        "a new known thing is flagged at most {:.2} % of the time, if pictures are like those it was found with; 95 % confidence that this threshold accepts {:.1} to {:.1} % of them",
-        promise.flagged_at_most * 100.0,
-        promise.accepted[0] * 100.0,
-        promise.accepted[1] * 100.0
-    )
-}
 
 /// The thresholds of single classes, a line each, with what they promise; nothing where all are the same.
 pub fn of_classes(metadata: &Metadata) -> String {

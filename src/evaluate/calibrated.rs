@@ -3,6 +3,7 @@
 
 use crate::network::metadata::{ClassScores, Threshold};
 use statrs::distribution::{Beta, ContinuousCDF};
+use std::fmt;
 
 /// What a threshold promises of new known pictures that are like those it was calibrated on
 /// (exchangeable with them), in a finite sample, whatever the distribution of the scores.
@@ -14,6 +15,19 @@ pub struct Promise {
     /// Where the share of new known pictures that this very threshold accepts lies, at 95 %
     /// confidence: quantiles of the Beta distribution with k and n + 1 − k.
     pub accepted: [f64; 2],
+}
+
+/// For people.
+impl fmt::Display for Promise {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "a new known thing is flagged at most {:.2} % of the time, if pictures are like those it was found with; 95 % confidence that this threshold accepts {:.1} to {:.1} % of them",
+            self.flagged_at_most * 100.0,
+            self.accepted[0] * 100.0,
+            self.accepted[1] * 100.0
+        )
+    }
 }
 
 impl Threshold {
