@@ -1,8 +1,9 @@
-//! Saves a training under way and brings it back: variables, momentum, average, how far it is, and the
-//! recipe.
+//! Saves a training under way and brings it back: variables, momentum, average, how far it is, what it did
+//! so far, and the recipe.
 //! One safetensors file; the numbers that are not tensors are in its metadata.
 
 use crate::average::Average;
+use crate::history::History;
 use crate::recipe::Recipe;
 use crate::sgd::Sgd;
 use crate::variables::Variables;
@@ -27,6 +28,8 @@ pub struct Checkpoint {
     pub recipe: Recipe,
     /// Steps done.
     pub step: u64,
+    /// What they did.
+    pub history: History,
     variables: BTreeMap<String, Tensor>,
     velocities: BTreeMap<String, Tensor>,
     average: BTreeMap<String, Tensor>,
@@ -38,6 +41,7 @@ impl Checkpoint {
         path: &Path,
         recipe: &Recipe,
         step: u64,
+        history: &History,
         variables: &Variables,
         sgd: &Sgd,
         average: &Average,
@@ -60,6 +64,7 @@ impl Checkpoint {
         let facts = HashMap::from([
             ("recipe".to_string(), serde_json::to_string(recipe)?),
             ("step".to_string(), step.to_string()),
+            ("history".to_string(), serde_json::to_string(history)?),
         ]);
         let bytes = safetensors::serialize(views, Some(facts))?;
         write_whole(path, &bytes)
@@ -78,6 +83,10 @@ impl Checkpoint {
         let mut checkpoint = Self {
             recipe: serde_json::from_str(fact("recipe")?).context("its recipe is of another version")?,
             step: fact("step")?.parse()?,
+            // Checkpoints of before there was one have none.
+            history: facts
+                .get("history")
+                .map_or(Ok(History::default()), |text| serde_json::from_str(text))?,
             variables: BTreeMap::new(),
             velocities: BTreeMap::new(),
             average: BTreeMap::new(),
@@ -148,6 +157,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
     use crate::backbones;
+    use crate::history::StepRecord;
     use crate::recipe::tests::recipe;
 
     #[test]
@@ -161,10 +171,13 @@ mod tests {
         let mut average = Average::new(0.9);
         average.add(&saved, 0);
         average.add(&Variables::initialise(&architecture, 3), 100);
-        Checkpoint::save(&path, &recipe(), 17, &saved, &sgd, &average).unwrap();
+        let mut history = History::default();
+        history.add(16, 5, StepRecord { loss: 0.5, correct: 7, pictures: 8, learning_rate: 0.25 });
+        Checkpoint::save(&path, &recipe(), 17, &history, &saved, &sgd, &average).unwrap();
 
         let checkpoint = Checkpoint::load(&path).unwrap();
         assert_eq!((checkpoint.step, &checkpoint.recipe), (17, &recipe()));
+        assert_eq!(checkpoint.history, history);
         let mut restored = Variables::initialise(&architecture, 2);
         let mut restored_sgd = Sgd::new(0.9, 0.0, "none", 1.0);
         let mut restored_average = Average::new(0.9);
@@ -179,6 +192,11 @@ mod tests {
         for length in [0, 7, 100, bytes.len() - 1] {
             assert!(Checkpoint::parse(&bytes[..length]).is_err());
         }
+        // One of before there was a history: under another name, it is none.
+        let mut older = bytes.clone();
+        let at = older.windows(9).position(|part| part == b"\"history\"").unwrap();
+        older[at + 1] = b'H';
+        assert_eq!(Checkpoint::parse(&older).unwrap().history, History::default());
         // Nothing but the checkpoint is left in the folder.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }

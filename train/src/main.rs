@@ -21,6 +21,7 @@ mod fit;
 mod fold;
 mod folded;
 mod folded_forward;
+mod history;
 mod import;
 mod interrupt;
 mod loss;

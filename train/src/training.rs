@@ -6,6 +6,7 @@ use crate::augment::augment;
 use crate::average::Average;
 use crate::checkpoint::Checkpoint;
 use crate::composites::composites;
+use crate::history::{History, StepRecord};
 use crate::loss::{self, ANCHORS, Loss};
 use crate::network::{Pass, forward};
 use crate::pictures::Pictures;
@@ -52,6 +53,8 @@ pub struct Training<'a> {
     pub checkpoint_every: f64,
     /// The network's values so far.
     pub variables: Variables,
+    /// What the steps so far did.
+    pub history: History,
     sgd: Sgd,
     average: Average,
     step: u64,
@@ -71,14 +74,25 @@ impl<'a> Training<'a> {
         }
         let sgd = Sgd::new(MOMENTUM, recipe.weight_decay, PRETRAINED_PREFIX, recipe.backbone_rate);
         let average = Average::new(recipe.average);
-        let (checkpoint_every, step) = (1.0, 0);
-        Self { architecture, recipe, pictures, checkpoint, checkpoint_every, variables, sgd, average, step }
+        Self {
+            architecture,
+            recipe,
+            pictures,
+            checkpoint,
+            checkpoint_every: 1.0,
+            variables,
+            history: History::default(),
+            sgd,
+            average,
+            step: 0,
+        }
     }
 
     /// Continues from a checkpoint.
-    pub fn resume(&mut self, checkpoint: Checkpoint) -> Result<()> {
+    pub fn resume(&mut self, mut checkpoint: Checkpoint) -> Result<()> {
         self.recipe.check_same(&checkpoint.recipe)?;
         self.step = checkpoint.step;
+        self.history = std::mem::take(&mut checkpoint.history);
         checkpoint.restore(&mut self.variables, &mut self.sgd, &mut self.average)
     }
 
@@ -124,9 +138,10 @@ impl<'a> Training<'a> {
                 epoch = Epoch::default();
             }
             let batch = self.recipe.batch.min(order.len());
-            let (loss, correct) = self.train_on(&order[in_epoch * batch..][..batch], &anchors, steps)?;
+            let done = self.train_on(&order[in_epoch * batch..][..batch], &anchors, steps)?;
+            self.history.add(self.step, per_epoch, done);
             self.step += 1;
-            epoch.add(loss, correct, batch);
+            epoch.add(done);
             bar.inc(1);
             let of = format!("epoch {}/{}", epoch_number + 1, self.recipe.epochs.ceil());
             bar.set_message(format!("{of} {epoch}"));
@@ -144,6 +159,7 @@ impl<'a> Training<'a> {
                     &self.checkpoint,
                     self.recipe,
                     self.step,
+                    &self.history,
                     &self.variables,
                     &self.sgd,
                     &self.average,
@@ -158,8 +174,8 @@ impl<'a> Training<'a> {
         Ok(Ending::Finished)
     }
 
-    /// One step on these pictures: the loss, and how many were classified rightly.
-    fn train_on(&mut self, indices: &[usize], anchors: &Tensor, steps: u64) -> Result<(f64, i64)> {
+    /// One step on these pictures.
+    fn train_on(&mut self, indices: &[usize], anchors: &Tensor, steps: u64) -> Result<StepRecord> {
         let recipe = self.recipe;
         let mut random = recipe.random(Draw::Augment, self.step);
         let bytes = self.pictures.batch(indices);
@@ -203,8 +219,8 @@ impl<'a> Training<'a> {
         if recipe.average > 0.0 {
             self.average.add(&self.variables, self.step);
         }
-        let correct = predicted.eq_tensor(&targets).sum(Kind::Int64).int64_value(&[]);
-        Ok((value, correct))
+        let correct = predicted.eq_tensor(&targets).sum(Kind::Int64).int64_value(&[]) as usize;
+        Ok(StepRecord { loss: value, correct, pictures: indices.len(), learning_rate: rate })
     }
 }
 
@@ -218,11 +234,11 @@ pub fn normalise(pictures: Tensor, input: &InputSpec) -> Tensor {
     pictures
 }
 
-/// What the progress line says of an epoch so far.
+/// What the progress line says of an epoch so far, as far as this process trained it.
 struct Epoch {
     start: Instant,
     loss: f64,
-    correct: i64,
+    correct: usize,
     pictures: usize,
 }
 
@@ -233,10 +249,10 @@ impl Default for Epoch {
 }
 
 impl Epoch {
-    fn add(&mut self, loss: f64, correct: i64, pictures: usize) {
-        self.loss += loss * pictures as f64;
-        self.correct += correct;
-        self.pictures += pictures;
+    fn add(&mut self, done: StepRecord) {
+        self.loss += done.loss * done.pictures as f64;
+        self.correct += done.correct;
+        self.pictures += done.pictures;
     }
 }
 
@@ -257,6 +273,7 @@ impl std::fmt::Display for Epoch {
 mod tests {
     use super::*;
     use crate::backbones;
+    use crate::history::EpochRecord;
     use crate::recipe::tests::recipe;
     use rand::Rng;
     use std::cell::Cell;
@@ -326,6 +343,14 @@ mod tests {
             }
             let last = last.unwrap();
             assert_same(&whole.variables, &last.variables);
+            assert_eq!(whole.history.epochs.len(), 3);
+            for (one, other) in whole.history.epochs.iter().zip(&last.history.epochs) {
+                let counts = |epoch: &EpochRecord| (epoch.epoch, epoch.end, epoch.pictures, epoch.correct);
+                assert_eq!(counts(one), counts(other));
+                // A number may lose its last bit on its way through the checkpoint.
+                assert!((one.loss_sum - other.loss_sum).abs() < 1e-9, "{one:?} {other:?}");
+                assert!((one.learning_rate - other.learning_rate).abs() < 1e-9, "{one:?} {other:?}");
+            }
             let weight = whole.variables.get("classify.weight").copy();
             let average = whole.into_variables().unwrap();
             assert_same(&average, &last.into_variables().unwrap());
