@@ -1,6 +1,7 @@
 //! `anchorwatch inspect`: what a model file has in it, and whether this device runs it right.
 
 use super::{exit, model, terminal};
+use crate::evaluate::Promise;
 use crate::network::metadata::{Colour, ResizeRule};
 use crate::network::{GoldenResult, LayerReport, Metadata, Model};
 use anyhow::bail;

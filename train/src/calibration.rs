@@ -26,6 +26,11 @@ impl Logits {
     pub fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
         self.values.chunks_exact(self.width)
     }
+
+    /// One of them.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.values[index * self.width..][..self.width]
+    }
 }
 
 /// Anchors `α·e_j` as rows: the centres before there are any pictures.

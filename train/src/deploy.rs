@@ -13,18 +13,19 @@ use crate::interrupt::Interrupt;
 use crate::network::{Pass, forward};
 use crate::pictures::Pictures;
 use crate::progress;
+use crate::quantization_error::{LayerError, layer_errors};
 use crate::quantize::{QuantizeOptions, quantize};
+use crate::quantized::QuantizedNetwork;
 use crate::temperature::{self, Temperature};
 use crate::training::normalise;
 use crate::variables::Variables;
 use anchorwatch::evaluate::{Figures, KnownPicture, class_thresholds, pictures_needed};
-use anchorwatch::network::metadata::{Golden, InputSpec, METADATA_VERSION, Metadata, Provenance, Threshold};
+use anchorwatch::network::metadata::{Golden, InputSpec, METADATA_VERSION, Metadata, Provenance};
 use anchorwatch::network::{Model, ModelFile, ModelProto};
 use anchorwatch_core::Verdict;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use image::{ExtendedColorType, ImageEncoder};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Kind, Tensor};
@@ -37,6 +38,9 @@ pub const F32_FILE: &str = "model.f32.onnx";
 
 /// Pictures that the ranges of activations are taken from.
 const RANGE_PICTURES: usize = 512;
+
+/// Pictures that the quantization error of the layers is measured with.
+const ERROR_PICTURES: usize = 64;
 
 /// Pictures that libtorch gets at a time.
 const BATCH: usize = 64;
@@ -78,32 +82,60 @@ pub struct Deployment<'a> {
     pub interrupt: &'a Interrupt,
 }
 
-/// The figures of one file.
+/// What was written.
+pub struct Deployed {
+    /// The int8 file's, then the f32 file's.
+    pub reports: [Report; 2],
+    /// The network in the f32 file.
+    pub folded: FoldedNetwork,
+    /// The network in the int8 file.
+    pub quantized: QuantizedNetwork,
+}
+
+/// What was measured of one file.
 pub struct Report {
     /// How well it does.
     pub figures: Figures,
-    /// The threshold in it.
-    pub threshold: Threshold,
-    /// How many classes have one of their own.
-    pub class_thresholds: usize,
     /// Size of the file in bytes.
     pub bytes: u64,
+    /// What the file says of itself.
+    pub metadata: Metadata,
+    /// What it says of the known pictures that it was measured with: [`Deployment::known_pictures`].
+    pub known: Judged,
+    /// What it says of the unknown ones.
+    pub unknown: Option<Judged>,
 }
 
-/// Known pictures to calibrate and measure with.
-struct Known<'a> {
-    pictures: &'a Pictures,
-    /// Which of them.
-    indices: Vec<usize>,
-    /// Of what classes these are.
-    classes: Vec<usize>,
-    /// Where they come from, for people.
-    source: &'a str,
+/// What a network says of some pictures, as the engine computes it.
+pub struct Judged {
+    /// Which of the pictures they are.
+    pub indices: Vec<usize>,
+    /// Their true classes; of no meaning for unknown pictures.
+    pub classes: Vec<usize>,
+    /// Their logits.
+    pub logits: Logits,
+    /// The verdicts at the file's threshold.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Judged {
+    /// Of known pictures, for the figures.
+    pub fn known(&self) -> Vec<KnownPicture> {
+        calibration::known_pictures(&self.verdicts, &self.classes)
+    }
+
+    /// Compares the scores with the thresholds of a file.
+    fn at_thresholds_of(&mut self, metadata: &Metadata) {
+        for verdict in &mut self.verdicts {
+            let own = verdict.class.map_or(metadata.threshold.value, |class| metadata.threshold_of(class));
+            *verdict = verdict.against(own);
+        }
+    }
 }
 
 impl Deployment<'_> {
-    /// Writes both files into the folder. The int8 file's figures first.
-    pub fn write(&self, folder: &Path) -> Result<[Report; 2]> {
+    /// Writes both files into the folder.
+    pub fn write(&self, folder: &Path) -> Result<Deployed> {
         let mut folded = fold(self.architecture, self.variables);
         let per_class = RANGE_PICTURES.div_ceil(self.classes.len());
         let range_pictures = self.train.sample(self.classes.len(), per_class);
@@ -127,7 +159,28 @@ impl Deployment<'_> {
                 std::fs::metadata(&path).with_context(|| format!("cannot read '{}'", path.display()))?.len();
             Ok::<_, anyhow::Error>(report)
         };
-        Ok([write(int8, INT8_FILE)?, write(float, F32_FILE)?])
+        let reports = [write(int8, INT8_FILE)?, write(float, F32_FILE)?];
+        Ok(Deployed { reports, folded, quantized })
+    }
+
+    /// The known pictures to measure with, which of them, and where they come from, for people. Without
+    /// held-out ones the training pictures must do.
+    pub fn known_pictures(&self) -> (&Pictures, Vec<usize>, &str) {
+        if self.held_out.is_empty() {
+            let source = "the training pictures, for want of held-out ones";
+            (self.train, self.centre_pictures.to_vec(), source)
+        } else {
+            (self.held_out, (0..self.held_out.len()).collect(), self.held_out_source)
+        }
+    }
+
+    /// The quantization errors of the layers, on known pictures that it was measured with.
+    pub fn layer_errors(&self, deployed: &Deployed) -> Result<Vec<LayerError>> {
+        let (pictures, _, _) = self.known_pictures();
+        let chosen = pictures.sample(self.classes.len(), ERROR_PICTURES.div_ceil(self.classes.len()));
+        let batches: Vec<Tensor> =
+            chosen.chunks(BATCH).map(|indices| self.inputs(pictures, indices)).collect();
+        layer_errors(&deployed.folded, &deployed.quantized, &batches)
     }
 
     /// The temperature; where it is to be fitted, the likeliest for the network in float, or 1 if none is.
@@ -149,11 +202,11 @@ impl Deployment<'_> {
         let values = numbers(logits(self.train, self.centre_pictures)?)?;
         let train_logits = Logits { values, width: self.classes.len() };
         let anchors = calibration::trained_anchors(self.variables, self.classes.len())?;
-        let (centres, _) = calibration::class_centres(&train_logits, &self.centre_classes(), anchors);
-        let known = self.known();
-        let known_logits = logits(known.pictures, &known.indices)?;
-        let distances = calibration::distances(&known_logits, &Tensor::from_slice2(&centres));
-        let Some(fitted) = temperature::fit(&distances, &known.classes) else {
+        let train_classes = self.train.classes_of(self.centre_pictures);
+        let (centres, _) = calibration::class_centres(&train_logits, &train_classes, anchors);
+        let (known, indices, _) = self.known_pictures();
+        let distances = calibration::distances(&logits(known, &indices)?, &Tensor::from_slice2(&centres));
+        let Some(fitted) = temperature::fit(&distances, &known.classes_of(&indices)) else {
             log::warn!(
                 "no temperature is the likeliest, since all held-out pictures are given their class (or nothing tells classes apart): it stays 1"
             );
@@ -165,23 +218,6 @@ impl Deployment<'_> {
             fitted.temperature
         );
         Ok(fitted.temperature)
-    }
-
-    /// The classes of the pictures that the centres come from.
-    fn centre_classes(&self) -> Vec<usize> {
-        self.centre_pictures.iter().map(|&index| self.train.classes[index]).collect()
-    }
-
-    /// The known pictures to calibrate and measure with: without held-out ones the training pictures must
-    /// do.
-    fn known(&self) -> Known<'_> {
-        let (pictures, indices, source) = if self.held_out.is_empty() {
-            (self.train, self.centre_pictures.to_vec(), "the training pictures, for want of held-out ones")
-        } else {
-            (self.held_out, (0..self.held_out.len()).collect(), self.held_out_source)
-        };
-        let classes = indices.iter().map(|&index| pictures.classes[index]).collect();
-        Known { pictures, indices, classes, source }
     }
 
     /// One model file, measured. `exported` computes the logits that the file as exported must give, by
@@ -217,49 +253,61 @@ impl Deployment<'_> {
         let run = |pictures: &Pictures, indices: &[usize], what: &str| {
             self.engine_logits(&model, pictures, indices, &format!("{precision}: {what}"))
         };
-
         let train_logits = run(self.train, self.centre_pictures, "class centres")?;
         let mut anchors = calibration::trained_anchors(self.variables, self.classes.len())?;
         anchors.iter_mut().flatten().for_each(|value| *value = (f64::from(*value) / temperature) as f32);
-        let (centres, without) = calibration::class_centres(&train_logits, &self.centre_classes(), anchors);
+        let train_classes = self.train.classes_of(self.centre_pictures);
+        let (centres, without) = calibration::class_centres(&train_logits, &train_classes, anchors);
         for class in without {
             log::warn!(
                 "{precision}: no training picture of '{}' is classified correctly: its anchor stands in for its centre",
                 self.classes[class]
             );
         }
-        let Known { pictures: known_pictures, indices: known_indices, classes: known_classes, source } =
-            self.known();
-        let known_logits = run(known_pictures, &known_indices, "held-out pictures")?;
-        let verdicts = calibration::verdicts(&known_logits, &centres)?;
-        let known = calibration::known_pictures(&verdicts, &known_classes);
-        let unknown = match self.unknown {
-            Some(pictures) => {
-                let all: Vec<usize> = (0..pictures.len()).collect();
-                calibration::verdicts(&run(pictures, &all, "unknown pictures")?, &centres)?
-            }
-            None => Vec::new(),
+        let judge = |pictures: &Pictures, indices: Vec<usize>, what: &str| {
+            let logits = run(pictures, &indices, what)?;
+            let verdicts = calibration::verdicts(&logits, &centres)?;
+            Ok::<_, anyhow::Error>(Judged {
+                classes: pictures.classes_of(&indices),
+                indices,
+                logits,
+                verdicts,
+            })
         };
+        let (known_pictures, known_indices, source) = self.known_pictures();
+        let mut judged_known = judge(known_pictures, known_indices, "held-out pictures")?;
+        let mut judged_unknown = match self.unknown {
+            Some(pictures) => Some(judge(pictures, (0..pictures.len()).collect(), "unknown pictures")?),
+            None => None,
+        };
+        let known = judged_known.known();
         file.metadata.centres = centres;
         file.metadata.known_scores = calibration::class_scores(self.classes, &known);
         self.calibrate(&mut file.metadata, &known, source);
-        let threshold = file.metadata.threshold.clone();
-        let figures = figures(&file.metadata, &known, &verdicts, &unknown);
+        judged_known.at_thresholds_of(&file.metadata);
+        if let Some(judged) = &mut judged_unknown {
+            judged.at_thresholds_of(&file.metadata);
+        }
+        let figures = figures(&file.metadata, &judged_known, judged_unknown.as_ref());
         file.metadata.training.metrics = metrics(&figures);
         let golden = golden_indices(&known, self.classes.len());
         file.metadata.golden = golden
             .iter()
             .map(|&index| {
-                let logits = &known_logits.values[index * known_logits.width..][..known_logits.width];
-                self.golden(known_pictures, known_indices[index], logits.to_vec(), temperature)
+                self.golden(
+                    known_pictures,
+                    judged_known.indices[index],
+                    judged_known.logits.row(index).to_vec(),
+                    temperature,
+                )
             })
             .collect::<Result<_>>()?;
-        let inputs = golden.iter().map(|&index| self.inputs(known_pictures, &[known_indices[index]]));
+        let inputs = golden.iter().map(|&index| self.inputs(known_pictures, &[judged_known.indices[index]]));
         let references: Vec<Vec<f32>> =
             inputs.map(|input| numbers(exported(&input))).collect::<Result<_>>()?;
         agrees_with_libtorch(precision, &file.metadata.golden, &references)?;
-        let class_thresholds = file.metadata.class_calibrations.len();
-        Ok((file, Report { figures, threshold, class_thresholds, bytes: 0 }))
+        let metadata = file.metadata.clone();
+        Ok((file, Report { figures, bytes: 0, metadata, known: judged_known, unknown: judged_unknown }))
     }
 
     /// Finds the thresholds of a block that has its centres. The pictures that chose the temperature have no
@@ -348,7 +396,7 @@ impl Deployment<'_> {
         let trained = tch::no_grad(|| forward(self.architecture, self.variables, &input, Pass::Evaluation));
         let trained = trained / temperature;
         Ok(Golden {
-            png: BASE64_STANDARD.encode(png(pictures, index)?),
+            png: BASE64_STANDARD.encode(pictures.png(index)?),
             logits_f32: numbers(trained)?,
             logits,
         })
@@ -400,39 +448,17 @@ fn golden_indices(known: &[KnownPicture], classes: usize) -> Vec<usize> {
     if chosen.is_empty() { (0..known.len().min(1)).collect() } else { chosen }
 }
 
-fn png(pictures: &Pictures, index: usize) -> Result<Vec<u8>> {
-    let [height, width, channels] = pictures.shape;
-    let colour = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
-    let mut bytes = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut bytes).write_image(
-        pictures.picture(index),
-        width as u32,
-        height as u32,
-        colour,
-    )?;
-    Ok(bytes)
-}
-
-/// The figures of a block. Where classes have thresholds of their own, of score ÷ threshold.
-fn figures(
-    metadata: &Metadata,
-    known: &[KnownPicture],
-    verdicts: &[Verdict],
-    unknown: &[Verdict],
-) -> Figures {
-    let whole = metadata.threshold.value;
+/// The figures of a block, of pictures judged at its thresholds. Where classes have thresholds of their own,
+/// of score ÷ threshold.
+fn figures(metadata: &Metadata, known: &Judged, unknown: Option<&Judged>) -> Figures {
     let all_the_same = metadata.class_thresholds.is_empty();
-    let score = |verdict: &Verdict| {
-        let own = verdict.class.map_or(whole, |class| metadata.threshold_of(class));
-        if all_the_same { verdict.score } else { verdict.against(own).relative_score() }
-    };
-    let known: Vec<KnownPicture> = known
-        .iter()
-        .zip(verdicts)
-        .map(|(picture, verdict)| KnownPicture { score: score(verdict), ..*picture })
-        .collect();
-    let unknown: Vec<f32> = unknown.iter().map(score).collect();
-    Figures::new(&known, &unknown, if all_the_same { whole } else { 1.0 })
+    let score = |verdict: &Verdict| if all_the_same { verdict.score } else { verdict.relative_score() };
+    let mut pictures = known.known();
+    for (picture, verdict) in pictures.iter_mut().zip(&known.verdicts) {
+        picture.score = score(verdict);
+    }
+    let unknown: Vec<f32> = unknown.iter().flat_map(|judged| judged.verdicts.iter().map(score)).collect();
+    Figures::new(&pictures, &unknown, if all_the_same { metadata.threshold.value } else { 1.0 })
 }
 
 /// The figures by name, as they stand in the model's block.
@@ -451,42 +477,47 @@ fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
 }
 
 /// Four decimals, and more where these would be noughts: thresholds of tight clusters are tiny.
-fn digits(value: f64) -> String {
+pub fn digits(value: f64) -> String {
     if value == 0.0 || value.abs() >= 1e-2 { format!("{value:.4}") } else { format!("{value:.2e}") }
 }
 
-/// Prints the figures of both files side by side, each with its direction.
-pub fn print_reports(reports: &[Report; 2], classes: usize) {
+/// The figures of both files side by side: what it is, with its direction; the int8 file's; the f32
+/// file's. What was not measured is left out.
+pub fn figure_rows(reports: &[Report; 2]) -> Vec<[String; 3]> {
     let [int8, float] = reports;
-    let [one, other] = [&int8.figures, &float.figures];
-    println!("{:<52}{:>10}{:>10}", "", "int8", "f32");
-    println!("{:<52}{:>10}{:>10}", "file", INT8_FILE, "model.f32");
     let size = |report: &Report| format!("{:.2}", report.bytes as f64 / 1e6);
-    println!("{:<52}{:>10}{:>10}", "size, MB", size(int8), size(float));
-    let line = |what: &str, one: Option<f64>, other: Option<f64>| {
+    let mut rows = vec![["size, MB".to_string(), size(int8), size(float)]];
+    let mut row = |what: &str, of: &dyn Fn(&Report) -> Option<f64>| {
+        let [one, other] = [of(int8), of(float)].map(|value| value.filter(|value| value.is_finite()));
         if let (Some(one), Some(other)) = (one, other) {
-            println!("{what:<52}{:>10}{:>10}", digits(one), digits(other));
+            rows.push([what.to_string(), digits(one), digits(other)]);
         }
     };
-    let some = |value: f64| Some(value).filter(|value| value.is_finite());
-    line(
-        &format!("accuracy of {classes} known classes (higher is better)"),
-        some(one.accuracy),
-        some(other.accuracy),
-    );
-    line(
-        "threshold (a larger score is more unknown)",
-        some(int8.threshold.value.into()),
-        some(float.threshold.value.into()),
-    );
-    if int8.class_thresholds + float.class_thresholds > 0 {
-        let what = "classes with a threshold of their own";
-        println!("{what:<52}{:>10}{:>10}", int8.class_thresholds, float.class_thresholds);
+    let classes = int8.metadata.classes.len();
+    let accuracy = format!("accuracy of {classes} known classes (higher is better)");
+    row(&accuracy, &|report| Some(report.figures.accuracy));
+    let threshold = |report: &Report| Some(f64::from(report.metadata.threshold.value));
+    row("threshold (a larger score is more unknown)", &threshold);
+    row("known pictures accepted at it, TPR", &|report| Some(report.figures.tpr));
+    row("unknown pictures accepted at it (lower is better)", &|report| report.figures.fpr);
+    row("AUROC, unknown against known (higher is better)", &|report| report.figures.auroc);
+    row("FPR@95TPR (lower is better)", &|report| report.figures.fpr_at_95_tpr);
+    row("OSCR (higher is better)", &|report| report.figures.oscr);
+    if reports.iter().any(|report| !report.metadata.class_calibrations.is_empty()) {
+        let of_their_own = |report: &Report| report.metadata.class_calibrations.len().to_string();
+        let what = "classes with a threshold of their own".to_string();
+        rows.push([what, of_their_own(int8), of_their_own(float)]);
     }
-    line("known pictures accepted at it, TPR", some(one.tpr), some(other.tpr));
-    line("unknown pictures accepted at it (lower is better)", one.fpr, other.fpr);
-    line("AUROC, unknown against known (higher is better)", one.auroc, other.auroc);
-    line("FPR@95TPR (lower is better)", one.fpr_at_95_tpr, other.fpr_at_95_tpr);
-    line("OSCR (higher is better)", one.oscr, other.oscr);
-    println!("on {} known and {} unknown pictures", one.known_pictures, one.unknown_pictures);
+    rows
+}
+
+/// Prints the figures of both files.
+pub fn print_reports(reports: &[Report; 2]) {
+    println!("{:<52}{:>10}{:>10}", "", "int8", "f32");
+    println!("{:<52}{:>10}{:>10}", "file", INT8_FILE, "model.f32");
+    for [what, one, other] in figure_rows(reports) {
+        println!("{what:<52}{one:>10}{other:>10}");
+    }
+    let figures = &reports[0].figures;
+    println!("on {} known and {} unknown pictures", figures.known_pictures, figures.unknown_pictures);
 }

@@ -12,6 +12,7 @@ use crate::picture_folder::file_name;
 use crate::pictures::Pictures;
 use crate::provenance::provenance;
 use crate::recipe::Recipe;
+use crate::report;
 use crate::training::{Ending, Training};
 use crate::variables::Variables;
 use anchorwatch::network::metadata::Provenance;
@@ -41,9 +42,13 @@ pub struct FitArgs {
     /// Continue an interrupted training in --out (give the same options again)
     #[arg(long)]
     resume: bool,
-    /// Replace a model or a checkpoint that is in --out already
+    /// Replace a model, a checkpoint or a report that is there already
     #[arg(long, conflicts_with = "resume")]
     overwrite: bool,
+    /// Write a page of figures, too: one HTML file, to look at in a browser. Of a training that is
+    /// finished already, the same command with --resume writes it
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
 
     #[command(flatten)]
     options: TrainingOptions,
@@ -72,6 +77,9 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
     options.check()?;
     args.calibration.check()?;
     let checkpoint = prepare_output(&args.out, args.resume, args.overwrite)?;
+    if let Some(path) = &args.report {
+        report::prepare(path, args.resume || args.overwrite)?;
+    }
     let threads = options.threads();
     tch::set_num_threads(threads as i32);
     let data = DataSet::read(
@@ -117,9 +125,10 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
         return Err(Interrupted(how_to_resume).into());
     }
 
+    let history = std::mem::take(&mut training.history);
     let variables = training.into_variables()?;
     let centre_pictures = data.train.sample(recipe.known.len(), CENTRE_PICTURES);
-    let reports = Deployment {
+    let deployment = Deployment {
         architecture: &architecture,
         variables: &variables,
         name: &args.name(),
@@ -135,11 +144,15 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
         threads,
         provenance: args.provenance(&recipe, &data)?,
         interrupt,
-    }
-    .write(&args.out)
-    .map_err(|error| if error.is::<Interrupted>() { Interrupted(how_to_resume).into() } else { error })?;
-    print_reports(&reports, recipe.known.len());
+    };
+    let deployed = deployment
+        .write(&args.out)
+        .map_err(|error| if error.is::<Interrupted>() { Interrupted(how_to_resume).into() } else { error })?;
+    print_reports(&deployed.reports);
     println!("written to '{}': {INT8_FILE} (deploy this one), {F32_FILE}", args.out.display());
+    if let Some(path) = &args.report {
+        report::write(path, &deployment, &deployed, &history)?;
+    }
     Ok(())
 }
 

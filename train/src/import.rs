@@ -6,11 +6,13 @@ use crate::calibration_options::CalibrationOptions;
 use crate::data_set::report_skipped;
 use crate::deploy::{Deployment, F32_FILE, INT8_FILE, print_reports};
 use crate::fit::{refuse_to_replace, writable_folder};
+use crate::history::History;
 use crate::interrupt::Interrupt;
 use crate::options::default_threads;
 use crate::picture_folder::{Labelled, Levels, class_folders, file_name};
 use crate::pictures::Pictures;
 use crate::provenance::provenance;
+use crate::report;
 use crate::torch_file::read_torch_file;
 use crate::variables::{Variables, read_safetensors};
 use anchorwatch::network::metadata::{Colour, InputSpec, Provenance, ResizeRule};
@@ -65,9 +67,12 @@ pub struct ImportArgs {
     /// Licence of the data and the weights
     #[arg(long, default_value = "not stated")]
     licence: String,
-    /// Replace model files that are in --out already
+    /// Replace model files or a report that are there already
     #[arg(long)]
     overwrite: bool,
+    /// Write a page of figures, too: one HTML file, to look at in a browser
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
 }
 
 /// Data sets whose normalisation in the authors' trial 0 is known.
@@ -103,6 +108,9 @@ pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
     if !args.overwrite {
         refuse_to_replace(&args.out)?;
     }
+    if let Some(path) = &args.report {
+        report::prepare(path, args.overwrite)?;
+    }
     let threads = args.threads.map_or_else(default_threads, usize::from);
     tch::set_num_threads(threads as i32);
     let values = read_checkpoint(&args.checkpoint)?;
@@ -130,7 +138,7 @@ pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
         .name
         .clone()
         .unwrap_or_else(|| args.checkpoint.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-    let reports = Deployment {
+    let deployment = Deployment {
         architecture: &architecture,
         variables: &variables,
         name: &name,
@@ -152,10 +160,13 @@ pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
             ..provenance()?
         },
         interrupt,
-    }
-    .write(&args.out)?;
-    print_reports(&reports, files.classes.len());
+    };
+    let deployed = deployment.write(&args.out)?;
+    print_reports(&deployed.reports);
     println!("written to '{}': {INT8_FILE} (deploy this one), {F32_FILE}", args.out.display());
+    if let Some(path) = &args.report {
+        report::write(path, &deployment, &deployed, &History::default())?;
+    }
     Ok(())
 }
 

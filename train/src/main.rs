@@ -35,11 +35,13 @@ mod pretrained;
 mod progress;
 mod protocol;
 mod provenance;
+mod quantization_error;
 mod quantize;
 mod quantized;
 #[cfg(test)]
 mod random_networks;
 mod recipe;
+mod report;
 mod sgd;
 mod simulate;
 mod temperature;

@@ -1,11 +1,13 @@
 //! Pictures in memory: decoded once, by several threads, into bytes at the network's input size.
 
 use crate::interrupt::Interrupt;
+use crate::picture_folder::file_name;
 use crate::progress;
 use anchorwatch::network::metadata::InputSpec;
 use anchorwatch::vision::{Preparer, Region, load_picture};
 use anyhow::Result;
-use std::path::PathBuf;
+use image::{ExtendedColorType, ImageEncoder};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tch::{Kind, Tensor};
 
@@ -18,6 +20,8 @@ pub struct Pictures {
     pub bytes: Vec<u8>,
     /// The class of each; of no meaning for unknown pictures.
     pub classes: Vec<usize>,
+    /// What each is called, for people: the last two parts of its path. Empty if they are of no files.
+    pub names: Vec<String>,
     /// Files that could not be read, with the reason.
     pub skipped: Vec<String>,
 }
@@ -74,6 +78,7 @@ impl Pictures {
             shape,
             bytes,
             classes: files.iter().map(|(_, class)| *class).collect(),
+            names: files.iter().map(|(path, _)| name(path)).collect(),
             skipped: Vec::new(),
         };
         pictures.drop_rows(&failures.iter().map(|(index, _)| *index).collect::<Vec<_>>());
@@ -97,6 +102,23 @@ impl Pictures {
         &self.bytes[index * size..][..size]
     }
 
+    /// One picture as a PNG.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn png(&self, index: usize) -> Result<Vec<u8>> {
+        let [height, width, channels] = self.shape;
+        let colour = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+        let mut bytes = Vec::new();
+        image::codecs::png::PngEncoder::new(&mut bytes).write_image(
+            self.picture(index),
+            width as u32,
+            height as u32,
+            colour,
+        )?;
+        Ok(bytes)
+    }
+
     /// These pictures as a B×C×H×W tensor of bytes, channels last in memory.
     pub fn batch(&self, indices: &[usize]) -> Tensor {
         let [height, width, channels] = self.shape.map(|side| side as i64);
@@ -108,6 +130,11 @@ impl Pictures {
     /// The classes of these pictures, for the loss.
     pub fn targets(&self, indices: &[usize]) -> Tensor {
         Tensor::from_slice(&indices.iter().map(|&index| self.classes[index] as i64).collect::<Vec<_>>())
+    }
+
+    /// The classes of these pictures.
+    pub fn classes_of(&self, indices: &[usize]) -> Vec<usize> {
+        indices.iter().map(|&index| self.classes[index]).collect()
     }
 
     /// Pictures of each of `classes` classes.
@@ -163,11 +190,19 @@ impl Pictures {
             }
             self.bytes.copy_within(index * size..(index + 1) * size, kept * size);
             self.classes[kept] = self.classes[index];
+            self.names.swap(kept, index);
             kept += 1;
         }
         self.bytes.truncate(kept * size);
         self.classes.truncate(kept);
+        self.names.truncate(kept);
     }
+}
+
+/// The last two parts of a path: class folder and file.
+fn name(path: &Path) -> String {
+    let folder = path.parent().and_then(Path::file_name).map(Path::new).unwrap_or(Path::new(""));
+    folder.join(file_name(path)).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -201,6 +236,11 @@ mod tests {
         for threads in [1, 2, 16] {
             let pictures = Pictures::decode(&files, &input, threads, "test", &Interrupt::never()).unwrap();
             assert_eq!(pictures.classes, [0, 2, 3, 5, 6]);
+            let folder_name = file_name(folder.path());
+            let names = [0, 2, 3, 5, 6].map(|index| format!("{folder_name}/{index}.png"));
+            assert_eq!(pictures.names, names);
+            let png = image::load_from_memory(&pictures.png(1).unwrap()).unwrap().to_rgb8();
+            assert_eq!((png.dimensions(), png[(3, 2)]), ((4, 3), Rgb([2, 100, 200])));
             assert_eq!(pictures.skipped.len(), 2);
             assert!(pictures.skipped[1].contains("4.png"), "{:?}", pictures.skipped);
             for (index, class) in pictures.classes.iter().enumerate() {
@@ -221,7 +261,7 @@ mod tests {
             shape: [1, 1, 1],
             bytes: vec![0; 10],
             classes: vec![0, 1, 0, 0, 0, 0, 0, 1, 0, 0],
-            skipped: Vec::new(),
+            ..Pictures::default()
         };
         assert_eq!(pictures.sample(3, 4), [0, 3, 5, 8, 1, 7]);
     }

@@ -4,7 +4,7 @@
 mod made;
 
 use anchorwatch::network::{Model, ModelFile};
-use made::{cuttings, data, fail, fit, names, succeed, trainer};
+use made::{KNOWN, UNKNOWN, cuttings, data, fail, fit, names, succeed, trainer};
 use safetensors::tensor::{SafeTensors, TensorView};
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -173,7 +173,7 @@ impl Trained {
 
     /// The paper's score on the int8 file, computed by the engine that is deployed.
     fn deployed(&self, trial: &str, data: &DataSet, folder: &Path, interrupt: &Interrupt) -> Result<Row> {
-        let reports = Deployment {
+        let deployed = Deployment {
             architecture: &self.architecture,
             variables: &self.variables,
             name: &format!("trial {trial}, {}", self.recipe.loss.name()),
@@ -192,6 +192,6 @@ impl Trained {
         }
         .write(folder)
         .with_context(|| format!("cannot write {INT8_FILE}"))?;
-        Ok(Row::new(trial, self.recipe.loss.name(), "γ (int8 file)", &reports[0].figures))
+        Ok(Row::new(trial, self.recipe.loss.name(), "γ (int8 file)", &deployed.reports[0].figures))
     }
 }
