@@ -141,10 +141,26 @@ fn damaged(error: image::ImageError) -> PictureError {
     PictureError::Damaged(error.to_string())
 }
 
-/// A JPEG must end with the end-of-image marker (padding and trailing data may follow). The decoder
+/// A JPEG must come to the end-of-image marker (padding and trailing data may follow). The decoder
 /// itself fills what is missing with grey, which would then be scored as if it had been seen.
 fn is_truncated_jpeg(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0xFF, 0xD8]) && !bytes.windows(2).rev().any(|pair| pair == [0xFF, 0xD9])
+    bytes.starts_with(&[0xFF, 0xD8]) && !comes_to_its_end(bytes)
+}
+
+/// Whether a walk from marker to marker comes to the end of the image. The end of a thumbnail, which
+/// cameras put into a segment at the beginning, is passed over with its segment.
+fn comes_to_its_end(jpeg: &[u8]) -> bool {
+    // In compressed data 0xFF 0x00 is a byte of it, and 0xD0 to 0xD7 only restart the decoder.
+    let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0xD0..=0xD7 | 0xFF);
+    let mut rest = jpeg.get(2..).unwrap_or_default();
+    while let Some(at) = rest.windows(2).position(is_marker) {
+        if rest[at + 1] == 0xD9 {
+            return true;
+        }
+        let length = rest.get(at + 2..at + 4).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+        rest = rest.get(at + 2 + usize::from(length)..).unwrap_or_default();
+    }
+    false
 }
 
 /// 8-bit RGB, transparency laid over black.
@@ -215,6 +231,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_thumbnail_s_end_is_not_that_of_the_picture() {
+        let jpeg = encoded(&gradient(), ImageFormat::Jpeg);
+        // As cameras have it: a segment (APP1) with a small JPEG in it, first of all.
+        let length = (jpeg.len() as u16 + 2).to_be_bytes();
+        let with_thumbnail = [&[0xFF, 0xD8, 0xFF, 0xE1][..], &length[..], &jpeg[..], &jpeg[2..]].concat();
+        assert_eq!(decode_picture(&with_thumbnail).unwrap(), decode_picture(&jpeg).unwrap());
+        let cut = &with_thumbnail[..with_thumbnail.len() - jpeg.len() / 3];
+        assert!(matches!(decode_picture(cut), Err(PictureError::Damaged(_))));
+        let padded = [&with_thumbnail[..], &[0; 100][..]].concat();
+        assert_eq!(decode_picture(&padded).unwrap(), decode_picture(&jpeg).unwrap());
     }
 
     #[test]
