@@ -1,6 +1,7 @@
 //! `anchorwatch-train fit`: from a folder of pictures to the two model files.
 
 use crate::activation_ranges::RangeMethod;
+use crate::budget::Budget;
 use crate::calibration::CENTRE_PICTURES;
 use crate::calibration_options::CalibrationOptions;
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
@@ -8,7 +9,7 @@ use crate::data_set::{DataSet, Selection};
 use crate::deploy::{Deployment, F32_FILE, INT8_FILE, print_reports};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::options::TrainingOptions;
-use crate::picture_folder::file_name;
+use crate::picture_folder::{PictureFolder, file_name};
 use crate::pictures::Pictures;
 use crate::provenance::provenance;
 use crate::recipe::Recipe;
@@ -52,6 +53,8 @@ pub struct FitArgs {
 
     #[command(flatten)]
     options: TrainingOptions,
+    #[command(flatten)]
+    budget: Budget,
 
     #[command(flatten)]
     calibration: CalibrationOptions,
@@ -73,13 +76,13 @@ pub struct FitArgs {
 
 /// Runs the command.
 pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
-    let options = &args.options;
-    options.check()?;
+    args.options.check()?;
     args.calibration.check()?;
     let checkpoint = prepare_output(&args.out, args.resume, args.overwrite)?;
     if let Some(path) = &args.report {
         report::prepare(path, args.resume || args.overwrite)?;
     }
+    let options = &args.within_budget(&checkpoint)?;
     let threads = options.threads();
     tch::set_num_threads(threads as i32);
     let data = DataSet::read(
@@ -157,6 +160,19 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
 }
 
 impl FitArgs {
+    /// The options, with the network that --target asks for.
+    fn within_budget(&self, checkpoint: &Path) -> Result<TrainingOptions> {
+        if self.budget.target.is_none() {
+            return Ok(self.options.clone());
+        }
+        if self.resume {
+            return Ok(Budget::of_checkpoint(&self.options, &Checkpoint::load(checkpoint)?.recipe));
+        }
+        let TrainingOptions { hold_out, seed, .. } = self.options;
+        let classes = PictureFolder::list(&self.data, &self.known, hold_out, seed)?.classes.len();
+        self.budget.applied(&self.options, classes)
+    }
+
     fn name(&self) -> String {
         self.name
             .clone()
