@@ -39,6 +39,12 @@ impl Interrupt {
         Self::default()
     }
 
+    /// One that was asked for already.
+    #[cfg(test)]
+    pub fn already() -> Self {
+        Self { flag: Arc::new(AtomicBool::new(true)) }
+    }
+
     /// Whether it was asked for.
     pub fn requested(&self) -> bool {
         self.flag.load(Ordering::Relaxed)

@@ -3,7 +3,7 @@
 //! The way of a training: [`fit`] is the command, [`options`] say how, [`picture_folder`] lists the files,
 //! [`data_set`] decodes them, [`training`] trains an [`architecture`] of [`backbones`], [`deploy`] folds, quantizes,
 //! measures and writes the model files. [`import`] joins at the end of that way, with a published
-//! checkpoint.
+//! checkpoint. [`data_check`] comes before it: what is wrong with the pictures.
 
 mod activation_ranges;
 mod architecture;
@@ -15,6 +15,7 @@ mod calibration;
 mod calibration_options;
 mod checkpoint;
 mod composites;
+mod data_check;
 mod data_set;
 mod deploy;
 mod export;
@@ -53,6 +54,7 @@ mod training;
 mod variables;
 
 use clap::{Parser, Subcommand};
+use data_check::{EXIT_FOUND, Found};
 use interrupt::{EXIT_INTERRUPTED, Interrupt, Interrupted};
 use std::process::ExitCode;
 
@@ -67,16 +69,18 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Example, with pictures in parts/bolt/*.jpg, parts/nut/*.jpg, parts/washer/*.jpg:
+  anchorwatch-train data check parts
   anchorwatch-train fit --data parts --backbone efficientnet-lite0 --out model
   anchorwatch run --model model/model.onnx --source /dev/video0
 
 Ctrl-C saves a training; the same command with --resume continues it.
 
 Exit status: 0 done; 1 failed, the message says why; 2 wrong options; 3 interrupted, and what was
-trained is saved; 130 interrupted twice, nothing more was saved.";
+trained is saved; 4 'data check --strict' found something; 130 interrupted twice, nothing more was saved.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Data(data_check::DataArgs),
     Fit(Box<fit::FitArgs>),
     Import(Box<import::ImportArgs>),
     Protocol(Box<protocol::ProtocolArgs>),
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
     .format_target(false)
     .init();
     let result = Interrupt::listen().and_then(|interrupt| match &cli.command {
+        Command::Data(args) => data_check::run(args, &interrupt),
         Command::Fit(args) => fit::run(args, &interrupt),
         Command::Import(args) => import::run(args, &interrupt),
         Command::Protocol(args) => protocol::run(args, &interrupt),
@@ -100,7 +105,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("anchorwatch-train: {error:#}");
-            if error.is::<Interrupted>() { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::FAILURE }
+            if error.is::<Interrupted>() {
+                ExitCode::from(EXIT_INTERRUPTED)
+            } else if error.is::<Found>() {
+                ExitCode::from(EXIT_FOUND)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Names of the level with the held-out pictures; of several, the first is taken.
-const HELD_OUT_LEVELS: [&str; 4] = ["val", "validation", "valid", "test"];
+pub const HELD_OUT_LEVELS: [&str; 4] = ["val", "validation", "valid", "test"];
 
 /// How deep below a class folder pictures are looked for (ImageNet's have a folder `images`).
 const DEEPEST: usize = 4;
@@ -243,7 +243,7 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// What a folder holds, sorted, without hidden entries.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let unreadable = || format!("cannot read the folder '{}'", folder.display());
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(unreadable)? {
