@@ -4,7 +4,7 @@
 use crate::architecture::{Architecture, Layer};
 use crate::folded::{ConvGeometry, FoldedLayer, FoldedNetwork, FoldedNode};
 use crate::variables::Variables;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 /// The deployed form of a network with these variables (running statistics, not a batch's).
 ///
@@ -24,7 +24,7 @@ pub fn fold(architecture: &Architecture, variables: &Variables) -> FoldedNetwork
                 let (name, layer) = ("pixels".to_string(), FoldedLayer::Input);
                 nodes.push(FoldedNode { name, layer, inputs: vec![], shape });
             }
-            Layer::Conv { name, inputs, outputs, kernel, stride, padding, groups, bias } => {
+            Layer::Conv { name, inputs, outputs, kernel, stride, padding, groups, .. } => {
                 let geometry = ConvGeometry {
                     inputs: *inputs as usize,
                     outputs: *outputs as usize,
@@ -33,8 +33,7 @@ pub fn fold(architecture: &Architecture, variables: &Variables) -> FoldedNetwork
                     padding: padding.map(|zeros| zeros as usize),
                     groups: *groups as usize,
                 };
-                let next = architecture.layers.get(index + 1);
-                let (weight, bias) = convolution(variables, name, *bias, *outputs, next);
+                let (weight, bias) = values(architecture, index, variables);
                 let side = |size: usize| {
                     (size + geometry.padding[0] + geometry.padding[1] - geometry.kernel) / geometry.stride + 1
                 };
@@ -84,18 +83,13 @@ pub fn fold(architecture: &Architecture, variables: &Variables) -> FoldedNetwork
                 nodes.push(FoldedNode { name, layer, inputs: vec![before], shape });
             }
             Layer::Dropout(_) | Layer::ChannelDropout(_) => {}
-            Layer::Dense { name, inputs, outputs, bias } => {
-                let weight = f64s(variables.get(&format!("{name}.weight")));
-                let bias = if *bias {
-                    f64s(variables.get(&format!("{name}.bias")))
-                } else {
-                    vec![0.0; *outputs as usize]
-                };
+            Layer::Dense { name, inputs, outputs, .. } => {
+                let (weight, bias) = values(architecture, index, variables);
                 nodes.push(FoldedNode {
                     name: name.clone(),
                     layer: FoldedLayer::Dense {
-                        weight: rounded(weight),
-                        bias: rounded(bias),
+                        weight,
+                        bias,
                         inputs: *inputs as usize,
                         outputs: *outputs as usize,
                         activation: None,
@@ -118,42 +112,41 @@ fn replace_output(node_of: &mut [Option<usize>], node: usize) {
     }
 }
 
-/// Weight and bias of a convolution, with the batch normalisation that follows it, if one does.
-fn convolution(
-    variables: &Variables,
-    name: &str,
-    has_bias: bool,
-    outputs: i64,
-    next: Option<&Layer>,
-) -> (Vec<f32>, Vec<f32>) {
-    let get = |name: &str, part: &str| f64s(variables.get(&format!("{name}.{part}")));
-    let mut weight = get(name, "weight");
-    let mut bias = if has_bias { get(name, "bias") } else { vec![0.0; outputs as usize] };
-    if let Some(Layer::BatchNorm { name, eps, .. }) = next {
-        let (gamma, beta) = (get(name, "weight"), get(name, "bias"));
-        let (mean, variance) = (get(name, "running_mean"), get(name, "running_var"));
-        let taps = weight.len() / bias.len();
-        for channel in 0..bias.len() {
-            let factor = gamma[channel] / (variance[channel] + eps).sqrt();
-            for tap in &mut weight[channel * taps..(channel + 1) * taps] {
-                *tap *= factor;
-            }
-            bias[channel] = (bias[channel] - mean[channel]) * factor + beta[channel];
+/// Weight and bias of layer `index`, a convolution or a dense layer, as they are deployed: with the batch
+/// normalisation that follows it folded in, computed in f64 and rounded to f32. The weight has the
+/// variable's shape. Gradients pass through to the variables.
+///
+/// # Panics
+/// If the layer has no weights.
+pub fn deployed_weights(architecture: &Architecture, index: usize, variables: &Variables) -> [Tensor; 2] {
+    let get = |name: &str, part: &str| variables.get(&format!("{name}.{part}")).to_kind(Kind::Double);
+    let (Layer::Conv { name, outputs, bias, .. } | Layer::Dense { name, outputs, bias, .. }) =
+        &architecture.layers[index]
+    else {
+        panic!("layer {index} has no weights");
+    };
+    let weight = get(name, "weight");
+    let bias = if *bias { get(name, "bias") } else { Tensor::zeros([*outputs], (Kind::Double, Device::Cpu)) };
+    let folded = match architecture.layers.get(index + 1) {
+        Some(Layer::BatchNorm { name, eps, .. }) => {
+            let factor = get(name, "weight") / (get(name, "running_var") + *eps).sqrt();
+            let bias = (bias - get(name, "running_mean")) * &factor + get(name, "bias");
+            [weight * factor.view([-1, 1, 1, 1]), bias]
         }
-    }
-    (rounded(weight), rounded(bias))
+        _ => [weight, bias],
+    };
+    folded.map(|exact| exact.to_kind(Kind::Float))
 }
 
-/// All values in row-major order.
-fn f64s(tensor: &Tensor) -> Vec<f64> {
-    let flat = tensor.detach().to_kind(Kind::Double).contiguous().view([-1]);
-    let mut values = vec![0.0; flat.numel()];
-    flat.copy_data(&mut values, flat.numel());
-    values
-}
-
-fn rounded(values: Vec<f64>) -> Vec<f32> {
-    values.into_iter().map(|value| value as f32).collect()
+/// The same as plain numbers, row-major.
+fn values(architecture: &Architecture, index: usize, variables: &Variables) -> (Vec<f32>, Vec<f32>) {
+    let [weight, bias] = no_grad(|| deployed_weights(architecture, index, variables)).map(|tensor| {
+        let flat = tensor.contiguous().view([-1]);
+        let mut values = vec![0.0; flat.numel()];
+        flat.copy_data(&mut values, flat.numel());
+        values
+    });
+    (weight, bias)
 }
 
 #[cfg(test)]
@@ -164,7 +157,6 @@ mod tests {
     use crate::network::{Pass, forward};
     use crate::random_networks::randomise;
     use crate::variables::seed_libtorch;
-    use tch::{Device, no_grad};
 
     #[track_caller]
     fn assert_folding_changes_nothing(architecture: &Architecture, seed: u64) {

@@ -5,7 +5,7 @@ use crate::activation_ranges::{RangeMethod, activation_ranges};
 use crate::folded::{FoldedLayer, FoldedNetwork};
 use crate::quantized::{Quantization, QuantizedLayer, QuantizedNetwork, QuantizedNode, QuantizedWeights};
 use anyhow::{Result, bail};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// How to quantize.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,9 +38,27 @@ pub fn quantize(
     options: &QuantizeOptions,
 ) -> Result<QuantizedNetwork> {
     let ranges = activation_ranges(network, batches, options.ranges)?;
-    let mut nodes: Vec<QuantizedNode> = Vec::with_capacity(network.nodes.len());
+    let mut outputs: Vec<Option<Quantization>> = Vec::with_capacity(network.nodes.len());
     for (index, node) in network.nodes.iter().enumerate() {
-        let input = node.inputs.first().and_then(|&input| nodes[input].output);
+        outputs.push(if index + 1 == network.nodes.len() {
+            None
+        } else if matches!(node.layer, FoldedLayer::Flatten) {
+            outputs[node.inputs[0]]
+        } else {
+            Some(quantization(ranges[index]))
+        });
+    }
+    quantize_with(network, &outputs)
+}
+
+/// Quantizes a network where it is known how the output of each node is stored.
+///
+/// # Errors
+/// Where weights are not finite.
+pub fn quantize_with(network: &FoldedNetwork, outputs: &[Option<Quantization>]) -> Result<QuantizedNetwork> {
+    let mut nodes: Vec<QuantizedNode> = Vec::with_capacity(network.nodes.len());
+    for (node, &output) in network.nodes.iter().zip(outputs) {
+        let input = node.inputs.first().and_then(|&input| outputs[input]);
         let input_scale = input.map_or(1.0, |input| input.scale);
         let layer = match &node.layer {
             FoldedLayer::Input => QuantizedLayer::Input,
@@ -58,13 +76,6 @@ pub fn quantize(
                 weights: quantize_weights(&node.name, weight, bias, input_scale)?,
                 activation: *activation,
             },
-        };
-        let output = if index + 1 == network.nodes.len() {
-            None
-        } else if matches!(layer, QuantizedLayer::Flatten) {
-            input
-        } else {
-            Some(quantization(ranges[index]))
         };
         nodes.push(QuantizedNode {
             name: node.name.clone(),
@@ -92,26 +103,58 @@ fn quantize_weights(name: &str, weight: &[f32], bias: &[f32], input_scale: f32) 
     if !weight.iter().chain(bias).all(|value| value.is_finite()) {
         bail!("the weights of '{name}' are not finite: training has diverged");
     }
-    let input_scale = f64::from(input_scale);
-    let taps = weight.len() / bias.len();
-    let mut quantized = QuantizedWeights {
-        weight: Vec::with_capacity(weight.len()),
-        scales: Vec::with_capacity(bias.len()),
-        bias: Vec::with_capacity(bias.len()),
-        bias_scales: Vec::with_capacity(bias.len()),
-    };
-    for (row, &bias) in weight.chunks_exact(taps).zip(bias) {
-        let largest = row.iter().fold(0f32, |largest, tap| largest.max(tap.abs()));
-        let for_bias = f64::from(bias).abs() / (input_scale * LARGEST_BIAS);
-        let scale = (f64::from(largest) / 127.0).max(for_bias).max(SMALLEST_SCALE) as f32;
-        let bias_scale = (input_scale * f64::from(scale)) as f32;
-        let stored = |value: f32, scale: f32| (f64::from(value) / f64::from(scale)).round_ties_even();
-        quantized.weight.extend(row.iter().map(|&tap| stored(tap, scale).clamp(-127.0, 127.0) as i8));
-        quantized.bias.push(stored(bias, bias_scale) as i32);
-        quantized.scales.push(scale);
-        quantized.bias_scales.push(bias_scale);
+    let rows = Tensor::from_slice(weight).view([bias.len() as i64, -1]);
+    let integers = IntegerWeights::new(&rows, &Tensor::from_slice(bias), input_scale);
+    Ok(QuantizedWeights {
+        weight: Vec::try_from(integers.weight.to_kind(Kind::Int8).view([-1]))?,
+        scales: Vec::try_from(integers.scales.to_kind(Kind::Float))?,
+        bias: Vec::try_from(integers.bias.to_kind(Kind::Int))?,
+        bias_scales: Vec::try_from(integers.bias_scales.to_kind(Kind::Float))?,
+    })
+}
+
+/// Weights and biases in integers, as f64 tensors.
+pub struct IntegerWeights {
+    /// −127..=127, in the shape of the weights.
+    pub weight: Tensor,
+    /// One an output channel, exact in f32.
+    pub scales: Tensor,
+    /// In units of `bias_scales`.
+    pub bias: Tensor,
+    /// The input's scale times `scales`, rounded to f32.
+    pub bias_scales: Tensor,
+}
+
+impl IntegerWeights {
+    /// Of real ones: weights of shape O×…, O biases.
+    pub fn new(weight: &Tensor, bias: &Tensor, input_scale: f32) -> Self {
+        let [weight, bias] = [weight, bias].map(|real| real.detach().to_kind(Kind::Double));
+        let input_scale = f64::from(input_scale);
+        let as_f32 = |exact: Tensor| exact.to_kind(Kind::Float).to_kind(Kind::Double);
+        let largest = weight.abs().amax(in_a_channel(&weight), false);
+        let for_bias = bias.abs() / (input_scale * LARGEST_BIAS);
+        let scales = as_f32((largest / 127.0).maximum(&for_bias).clamp_min(SMALLEST_SCALE));
+        let bias_scales = as_f32(&scales * input_scale);
+        Self {
+            // libtorch rounds half to even.
+            weight: (&weight / of_channels(&scales, &weight)).round().clamp(-127.0, 127.0),
+            bias: (bias / &bias_scales).round(),
+            scales,
+            bias_scales,
+        }
     }
-    Ok(quantized)
+}
+
+/// All dimensions but the output channels'.
+fn in_a_channel(weight: &Tensor) -> Vec<i64> {
+    (1..weight.dim() as i64).collect()
+}
+
+/// O values, so shaped that each meets its channel of the weights.
+fn of_channels(values: &Tensor, weight: &Tensor) -> Tensor {
+    let mut shape = vec![1; weight.dim()];
+    shape[0] = -1;
+    values.view(shape.as_slice())
 }
 
 #[cfg(test)]
@@ -120,7 +163,7 @@ mod tests {
     use crate::architecture::Activation;
     use crate::fold::fold;
     use crate::random_networks::{random_architecture, random_pictures, random_variables};
-    use tch::{Device, Kind};
+    use tch::Device;
 
     #[test]
     fn weights_and_biases_are_within_half_a_step() {
