@@ -2,6 +2,7 @@
 //! [`Architecture`]. Weights are made in [`crate::variables`].
 
 use crate::architecture::{Activation, Architecture, Layer};
+use anchorwatch::network::metadata::InputSpec;
 
 /// Slope of the authors' LeakyReLU.
 pub const LEAKY_SLOPE: f32 = 0.2;
@@ -39,6 +40,38 @@ impl Backbone {
         match self {
             Backbone::Cac9 | Backbone::Tiny | Backbone::Resnet => 32,
             Backbone::EfficientnetLite0 => 128,
+        }
+    }
+}
+
+/// A backbone with all that can be chosen about it; what is not for it is not heeded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Variant {
+    /// Which one.
+    pub backbone: Backbone,
+    /// Of cac9.
+    pub activation: Activation,
+    /// The share of the channels to have, of cac9, tiny and resnet.
+    pub width: f64,
+    /// The share of the channels to drop in training, of cac9.
+    pub dropout: f64,
+    /// How many blocks efficientnet-lite0 has, if not all.
+    pub blocks: Option<u8>,
+}
+
+impl Variant {
+    /// The network for such inputs and so many classes.
+    pub fn architecture(&self, input: &InputSpec, classes: usize) -> Architecture {
+        let shape = [input.channels() as i64, i64::from(input.height), i64::from(input.width)];
+        let logits = classes as i64;
+        match self.backbone {
+            Backbone::Cac9 => cac9(shape, logits, self.activation, self.width, self.dropout),
+            Backbone::Tiny => tiny(shape, logits, self.width),
+            Backbone::Resnet => resnet(shape, logits, self.width),
+            Backbone::EfficientnetLite0 => {
+                let blocks = self.blocks.map_or(EFFICIENTNET_LITE0_BLOCKS, usize::from);
+                efficientnet_lite0(shape, logits, blocks)
+            }
         }
     }
 }

@@ -462,7 +462,7 @@ fn figures(metadata: &Metadata, known: &Judged, unknown: Option<&Judged>) -> Fig
 }
 
 /// The figures by name, as they stand in the model's block.
-fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
+pub fn metrics(figures: &Figures) -> BTreeMap<String, f64> {
     let named = [
         ("accuracy", Some(figures.accuracy)),
         ("tpr", Some(figures.tpr)),

@@ -25,7 +25,8 @@ impl FoldedNetwork {
     }
 }
 
-fn compute(layer: &FoldedLayer, input: &Tensor, inputs: &[&Tensor]) -> Tensor {
+/// What one layer gives for the outputs of the nodes it reads; `input` is the network's, for the first.
+pub fn compute(layer: &FoldedLayer, input: &Tensor, inputs: &[&Tensor]) -> Tensor {
     match layer {
         FoldedLayer::Input => channels_last(input),
         FoldedLayer::Conv { geometry, weight, bias, activation } => {

@@ -3,7 +3,8 @@
 //! The way of a training: [`fit`] is the command, [`options`] say how, [`picture_folder`] lists the files,
 //! [`data_set`] decodes them, [`training`] trains an [`architecture`] of [`backbones`], [`deploy`] folds, quantizes,
 //! measures and writes the model files. [`import`] joins at the end of that way, with a published
-//! checkpoint. [`data_check`] comes before it: what is wrong with the pictures.
+//! checkpoint, and [`requantize`] with a finished training. [`data_check`] comes before it: what is wrong with
+//! the pictures.
 
 mod activation_ranges;
 mod architecture;
@@ -46,6 +47,7 @@ mod quantized;
 mod random_networks;
 mod recipe;
 mod report;
+mod requantize;
 mod sgd;
 mod simulate;
 mod temperature;
@@ -84,6 +86,7 @@ enum Command {
     Fit(Box<fit::FitArgs>),
     Import(Box<import::ImportArgs>),
     Protocol(Box<protocol::ProtocolArgs>),
+    Quantize(Box<requantize::QuantizeArgs>),
 }
 
 fn main() -> ExitCode {
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Command::Fit(args) => fit::run(args, &interrupt),
         Command::Import(args) => import::run(args, &interrupt),
         Command::Protocol(args) => protocol::run(args, &interrupt),
+        Command::Quantize(args) => requantize::run(args, &interrupt),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

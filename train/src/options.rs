@@ -3,7 +3,7 @@
 
 use crate::architecture::{Activation, Architecture};
 use crate::augment::Augment;
-use crate::backbones::{self, Backbone, EFFICIENTNET_LITE0_BLOCKS};
+use crate::backbones::{self, Backbone, Variant};
 use crate::loss::Loss;
 use crate::network::Precision;
 use crate::pictures::Pictures;
@@ -255,17 +255,14 @@ impl TrainingOptions {
 
     /// The network for such inputs and so many classes.
     pub fn architecture(&self, input: &InputSpec, classes: usize) -> Architecture {
-        let shape = [input.channels() as i64, i64::from(input.height), i64::from(input.width)];
-        let (width, dropout) = (self.width.unwrap_or(1.0), self.dropout.unwrap_or(0.0));
-        match self.backbone {
-            Backbone::Cac9 => backbones::cac9(shape, classes as i64, self.cac9_activation(), width, dropout),
-            Backbone::Tiny => backbones::tiny(shape, classes as i64, width),
-            Backbone::Resnet => backbones::resnet(shape, classes as i64, width),
-            Backbone::EfficientnetLite0 => {
-                let blocks = self.blocks.map_or(EFFICIENTNET_LITE0_BLOCKS, usize::from);
-                backbones::efficientnet_lite0(shape, classes as i64, blocks)
-            }
-        }
+        let variant = Variant {
+            backbone: self.backbone,
+            activation: self.cac9_activation(),
+            width: self.width.unwrap_or(1.0),
+            dropout: self.dropout.unwrap_or(0.0),
+            blocks: self.blocks,
+        };
+        variant.architecture(input, classes)
     }
 
     /// The values that a training starts from.

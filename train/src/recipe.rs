@@ -1,11 +1,14 @@
 //! Everything that decides what a training gives: what a checkpoint must agree with to be resumed.
 
+use crate::architecture::{Activation, Architecture};
 use crate::augment::Augment;
+use crate::backbones::{Backbone, LEAKY_SLOPE, Variant};
 use crate::loss::Loss;
 use crate::network::Precision;
 use crate::pictures::Pictures;
 use anchorwatch::network::metadata::InputSpec;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -81,6 +84,25 @@ pub enum Draw {
 }
 
 impl Recipe {
+    /// The network that is trained.
+    ///
+    /// # Errors
+    /// If this version has no such network.
+    pub fn architecture(&self) -> Result<Architecture> {
+        let backbone = Backbone::from_str(&self.backbone, false)
+            .map_err(|_| anyhow!("this version has no backbone '{}'", self.backbone))?;
+        let activation = match &self.activation {
+            Some(name) => [Activation::Relu, Activation::LeakyRelu(LEAKY_SLOPE)]
+                .into_iter()
+                .find(|activation| format!("{activation:?}") == *name)
+                .with_context(|| format!("this version's {} has no activation '{name}'", self.backbone))?,
+            None => Activation::Relu,
+        };
+        let (width, dropout, blocks) = (self.width, self.dropout, self.blocks);
+        let variant = Variant { backbone, activation, width, dropout, blocks };
+        Ok(variant.architecture(&self.input, self.known.len()))
+    }
+
     /// Steps of one epoch over `pictures` pictures; what is left over after whole batches waits for
     /// the next epoch, which has another order.
     pub fn steps_per_epoch(&self, pictures: usize) -> u64 {
@@ -138,6 +160,7 @@ pub fn digest(pictures: &Pictures) -> String {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::backbones;
     use anchorwatch::network::metadata::{Colour, ResizeRule};
 
     /// A recipe for 8×8 pictures of two classes.
@@ -184,6 +207,23 @@ pub mod tests {
             message.contains("the training pictures, seed (6 in the checkpoint, 5 now) differ"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn the_network_is_the_one_that_was_trained_or_an_error_names_what_is_unknown() {
+        let architecture = Recipe { width: 0.5, ..recipe() }.architecture().unwrap();
+        assert_eq!(architecture, backbones::tiny([3, 8, 8], 2, 0.5));
+        let leaky = Recipe {
+            backbone: "cac9".to_string(),
+            activation: Some("LeakyRelu(0.2)".to_string()),
+            dropout: 0.3,
+            ..recipe()
+        };
+        let expected = backbones::cac9([3, 8, 8], 2, Activation::LeakyRelu(0.2), 1.0, 0.3);
+        assert_eq!(leaky.architecture().unwrap(), expected);
+        let error = |recipe: Recipe| recipe.architecture().unwrap_err().to_string();
+        assert!(error(Recipe { activation: Some("Gelu".to_string()), ..leaky }).contains("'Gelu'"));
+        assert!(error(Recipe { backbone: "vgg".to_string(), ..recipe() }).contains("'vgg'"));
     }
 
     #[test]

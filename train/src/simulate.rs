@@ -64,8 +64,8 @@ impl QuantizedNetwork {
     }
 }
 
-/// `q − zero_point` of real values.
-fn store(value: Tensor, quantization: Quantization) -> Tensor {
+/// `q − zero_point`, in f32, of real values in f64.
+pub fn store(value: Tensor, quantization: Quantization) -> Tensor {
     let zero_point = f64::from(quantization.zero_point);
     // libtorch rounds half to even, as ONNX wants it.
     let mut steps = (value / f64::from(quantization.scale)).round();

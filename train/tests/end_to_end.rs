@@ -179,6 +179,62 @@ fn thresholds_of_classes_and_a_temperature_need_no_other_training() {
     assert!(fail(fit(&data, &plain, &["--per-class", "--tpr", "1"])).contains("--tpr below 1"));
 }
 
+fn quantize(from: &Path, data: &Path, out: &Path, more: &[&str]) -> Command {
+    let mut command = trainer(["quantize", "--threads", "1", "--from"]);
+    command.arg(from).arg("--data").arg(data).arg("--out").arg(out).args(more);
+    command
+}
+
+#[test]
+fn a_finished_training_is_quantized_anew_and_analysed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(folder.path());
+    let [fitted, again, other] = ["fitted", "again", "other"].map(|name| folder.path().join(name));
+    let options = ["--backbone", "tiny", "--epochs", "20", "--width", "0.5", "--average", "0.9"];
+    let about = ["--licence", "CC0", "--data-note", "cuttings", "--name", "things"];
+    succeed(fit(&data, &fitted, &[&options[..], &about].concat()));
+
+    // The checkpoint says it all: the same network comes of it, by name too.
+    succeed(quantize(&fitted, &data, &again, &[]));
+    for name in ["model.onnx", "model.f32.onnx"] {
+        let [one, other] = [&fitted, &again].map(|out| ModelFile::read(&out.join(name)).unwrap());
+        assert_eq!(one.onnx.graph, other.onnx.graph);
+        assert_eq!(one.metadata.centres, other.metadata.centres);
+        assert_eq!(one.metadata.threshold, other.metadata.threshold);
+        assert_eq!((&*other.metadata.name, &*other.metadata.training.licence), ("things", "CC0"));
+        assert_eq!(other.metadata.training.data, "cuttings");
+    }
+
+    let more = ["--ranges", "percentile:0.99", "--analyze", "--json"];
+    let json: serde_json::Value =
+        serde_json::from_str(&succeed(quantize(&fitted, &data, &other, &more))).unwrap();
+    let layers = json["layers"].as_array().unwrap();
+    let names: Vec<&str> = layers.iter().map(|layer| layer["name"].as_str().unwrap()).collect();
+    assert_eq!((names[0], names[1], names[names.len() - 1]), ("pixels", "stem.conv", "classify"));
+    for layer in layers {
+        let number = |key: &str| layer[key].as_f64().unwrap();
+        assert!(number("sqnr_db") > 0.0 && number("alone_sqnr_db") > 0.0, "{layer}");
+        assert!(number("mean_absolute") > 0.0, "{layer}");
+    }
+    let number = |part: &str, key: &str| json[part][key].as_f64().unwrap();
+    assert!(number("int8", "accuracy") > 0.5 && number("f32", "auroc") > 0.5, "{json}");
+    let int8 = Model::load(&other.join("model.onnx")).unwrap();
+    assert!(int8.all_integer() && int8.verify().unwrap().iter().all(|result| result.passes()));
+    let float = ModelFile::read(&other.join("model.f32.onnx")).unwrap();
+    assert_eq!(float.onnx.graph, ModelFile::read(&fitted.join("model.f32.onnx")).unwrap().onnx.graph);
+
+    // For people.
+    let text = succeed(quantize(&fitted, &data, &again, &["--overwrite", "--analyze"]));
+    assert!(text.contains("logits' SQNR, alone") && text.contains("block0.depthwise.conv"), "{text}");
+
+    // What it does not know, what is there already, what is no training.
+    let error = fail(quantize(&fitted, &data, &other, &["--known", "espresso,owl", "--overwrite"]));
+    assert!(error.contains("espresso,goldfish,orange"), "{error}");
+    assert!(fail(quantize(&fitted, &data, &other, &[])).contains("--overwrite"));
+    let error = fail(quantize(&data, &data, &again, &[]));
+    assert!(error.contains("checkpoint.safetensors"), "{error}");
+}
+
 /// A checkpoint of ours with the authors' names: those of `cac9` are theirs.
 fn as_the_authors_have_it(ours: &Path, theirs: &Path) {
     let bytes = std::fs::read(ours).unwrap();
