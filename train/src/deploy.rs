@@ -13,8 +13,9 @@ use crate::interrupt::Interrupt;
 use crate::network::{Pass, forward};
 use crate::pictures::Pictures;
 use crate::progress;
+use crate::quantization_aware::{FineTuned, FineTuning};
 use crate::quantization_error::{LayerError, layer_errors};
-use crate::quantize::{QuantizeOptions, quantize};
+use crate::quantize::{QuantizeOptions, quantize, quantize_with};
 use crate::quantized::QuantizedNetwork;
 use crate::temperature::{self, Temperature};
 use crate::training::normalise;
@@ -49,6 +50,7 @@ const BATCH: usize = 64;
 const GOLDEN_PICTURES: usize = 4;
 
 /// What goes into the model files.
+#[derive(Clone)]
 pub struct Deployment<'a> {
     /// The trained network.
     pub architecture: &'a Architecture,
@@ -74,6 +76,8 @@ pub struct Deployment<'a> {
     pub calibration: &'a CalibrationOptions,
     /// How the ranges of activations are chosen.
     pub ranges: RangeMethod,
+    /// Whether the int8 network is fine-tuned, and when.
+    pub fine_tuning: Option<FineTuning<'a>>,
     /// Threads to measure with.
     pub threads: usize,
     /// Where the network comes from; figures and precision are filled in here.
@@ -86,10 +90,20 @@ pub struct Deployment<'a> {
 pub struct Deployed {
     /// The int8 file's, then the f32 file's.
     pub reports: [Report; 2],
-    /// The network in the f32 file.
+    /// The network of the int8 file, in float: that of the f32 file, unless it was fine-tuned.
     pub folded: FoldedNetwork,
     /// The network in the int8 file.
     pub quantized: QuantizedNetwork,
+    /// What fine-tuning brought, if there was one.
+    pub fine_tuned: Option<FineTuned>,
+}
+
+/// An int8 network with its file.
+struct Int8 {
+    folded: FoldedNetwork,
+    quantized: QuantizedNetwork,
+    file: ModelFile,
+    report: Report,
 }
 
 /// What was measured of one file.
@@ -136,31 +150,72 @@ impl Judged {
 impl Deployment<'_> {
     /// Writes both files into the folder.
     pub fn write(&self, folder: &Path) -> Result<Deployed> {
-        let mut folded = fold(self.architecture, self.variables);
-        let per_class = RANGE_PICTURES.div_ceil(self.classes.len());
-        let range_pictures = self.train.sample(self.classes.len(), per_class);
-        let batches: Vec<Tensor> =
-            range_pictures.chunks(BATCH).map(|indices| self.inputs(self.train, indices)).collect();
-        let mut quantized = quantize(&folded, &batches, &QuantizeOptions { ranges: self.ranges })?;
-        drop(batches);
+        let folded = fold(self.architecture, self.variables);
+        let quantized = quantize(&folded, &self.range_batches(), &QuantizeOptions { ranges: self.ranges })?;
         let temperature = self.temperature(&folded)?;
-        if temperature != 1.0 {
-            folded.divide_logits(temperature)?;
-            quantized.divide_logits(temperature)?;
+        let mut int8 = self.int8(folded, quantized, temperature)?;
+        let (float_file, mut float) = {
+            let network = &int8.folded;
+            self.model(float_onnx(network), "f32", temperature, &|input: &Tensor| network.logits(input))?
+        };
+        let mut fine_tuned = None;
+        if let Some(asked) = &self.fine_tuning
+            && asked.is_due(&int8.report.figures, &float.figures)
+        {
+            let after = self.fine_tuned(asked, &int8.quantized, temperature)?;
+            let [before_figures, after_figures] = [&int8, &after].map(|int8| &int8.report.figures);
+            let brought = FineTuned::new(asked.epochs, &float.figures, before_figures, after_figures);
+            if brought.is_no_worse() {
+                int8 = after;
+            }
+            fine_tuned = Some(brought);
         }
-        let f32_logits = |input: &Tensor| folded.logits(input);
-        let int8_logits = |input: &Tensor| quantized.logits(input);
-        let int8 = self.model(int8_onnx(&quantized), "int8", temperature, &int8_logits)?;
-        let float = self.model(float_onnx(&folded), "f32", temperature, &f32_logits)?;
-        let write = |(file, mut report): (ModelFile, Report), name: &str| {
+        let write = |file: &ModelFile, report: &mut Report, name: &str| {
             let path = folder.join(name);
             file.write(&path)?;
             report.bytes =
                 std::fs::metadata(&path).with_context(|| format!("cannot read '{}'", path.display()))?.len();
-            Ok::<_, anyhow::Error>(report)
+            Ok::<_, anyhow::Error>(())
         };
-        let reports = [write(int8, INT8_FILE)?, write(float, F32_FILE)?];
-        Ok(Deployed { reports, folded, quantized })
+        write(&int8.file, &mut int8.report, INT8_FILE)?;
+        write(&float_file, &mut float, F32_FILE)?;
+        let Int8 { folded, quantized, report, .. } = int8;
+        Ok(Deployed { reports: [report, float], folded, quantized, fine_tuned })
+    }
+
+    /// What the ranges of activations are taken from.
+    fn range_batches(&self) -> Vec<Tensor> {
+        let per_class = RANGE_PICTURES.div_ceil(self.classes.len());
+        let pictures = self.train.sample(self.classes.len(), per_class);
+        pictures.chunks(BATCH).map(|indices| self.inputs(self.train, indices)).collect()
+    }
+
+    /// An int8 network, measured, its logits divided by the temperature; `folded` is the same in float.
+    fn int8(
+        &self,
+        mut folded: FoldedNetwork,
+        mut quantized: QuantizedNetwork,
+        temperature: f64,
+    ) -> Result<Int8> {
+        if temperature != 1.0 {
+            folded.divide_logits(temperature)?;
+            quantized.divide_logits(temperature)?;
+        }
+        let exported = |input: &Tensor| quantized.logits(input);
+        let (file, report) = self.model(int8_onnx(&quantized), "int8", temperature, &exported)?;
+        Ok(Int8 { folded, quantized, file, report })
+    }
+
+    /// The int8 network after fine-tuning, measured.
+    fn fine_tuned(&self, asked: &FineTuning, quantized: &QuantizedNetwork, temperature: f64) -> Result<Int8> {
+        let variables =
+            asked.run(self.architecture, self.variables, quantized, self.train, self.interrupt)?;
+        let folded = fold(self.architecture, &variables);
+        let outputs: Vec<_> = quantized.nodes.iter().map(|node| node.output).collect();
+        let quantized = quantize_with(&folded, &outputs)?;
+        let epochs = self.provenance.epochs + asked.epochs as f32;
+        let provenance = Provenance { epochs, ..self.provenance.clone() };
+        Deployment { variables: &variables, provenance, ..self.clone() }.int8(folded, quantized, temperature)
     }
 
     /// The known pictures to measure with, which of them, and where they come from, for people. Without

@@ -12,6 +12,7 @@ use crate::options::TrainingOptions;
 use crate::picture_folder::{PictureFolder, file_name};
 use crate::pictures::Pictures;
 use crate::provenance::provenance;
+use crate::quantization_aware::FineTuningOptions;
 use crate::recipe::Recipe;
 use crate::report;
 use crate::training::{Ending, Training};
@@ -63,6 +64,8 @@ pub struct FitArgs {
     /// percentile:SHARE (without the outermost values)
     #[arg(long, default_value = "mse", value_name = "METHOD", help_heading = "Training")]
     ranges: RangeMethod,
+    #[command(flatten)]
+    fine_tuning: FineTuningOptions,
     /// The model's name [default: that of the data folder and the network]
     #[arg(long, help_heading = "What the model file says of itself")]
     name: Option<String>,
@@ -78,6 +81,7 @@ pub struct FitArgs {
 pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
     args.options.check()?;
     args.calibration.check()?;
+    args.fine_tuning.check()?;
     let checkpoint = prepare_output(&args.out, args.resume, args.overwrite)?;
     if let Some(path) = &args.report {
         report::prepare(path, args.resume || args.overwrite)?;
@@ -144,6 +148,7 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
         unknown: data.unknown.as_ref(),
         calibration: &args.calibration,
         ranges: args.ranges,
+        fine_tuning: args.fine_tuning.fine_tuning(&recipe),
         threads,
         provenance: args.provenance(&recipe, &data)?,
         interrupt,
@@ -152,6 +157,9 @@ pub fn run(args: &FitArgs, interrupt: &Interrupt) -> Result<()> {
         .write(&args.out)
         .map_err(|error| if error.is::<Interrupted>() { Interrupted(how_to_resume).into() } else { error })?;
     print_reports(&deployed.reports);
+    if let Some(fine_tuned) = &deployed.fine_tuned {
+        println!("{fine_tuned}");
+    }
     println!("written to '{}': {INT8_FILE} (deploy this one), {F32_FILE}", args.out.display());
     if let Some(path) = &args.report {
         report::write(path, &deployment, &deployed, &history)?;

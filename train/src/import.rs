@@ -151,6 +151,7 @@ pub fn run(args: &ImportArgs, interrupt: &Interrupt) -> Result<()> {
         unknown: Some(&unknown).filter(|pictures| !pictures.is_empty()),
         calibration: &args.calibration,
         ranges: args.ranges,
+        fine_tuning: None,
         threads,
         provenance: Provenance {
             backbone: architecture.name.clone(),

@@ -143,6 +143,12 @@ impl IntegerWeights {
             bias_scales,
         }
     }
+
+    /// What the integers stand for: weights and biases in f32.
+    pub fn values(&self) -> [Tensor; 2] {
+        let weight = &self.weight * of_channels(&self.scales, &self.weight);
+        [weight, &self.bias * &self.bias_scales].map(|exact| exact.to_kind(Kind::Float))
+    }
 }
 
 /// All dimensions but the output channels'.

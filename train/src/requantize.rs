@@ -1,5 +1,5 @@
-//! `anchorwatch-train quantize`: a finished training quantized anew, with other ranges, with a look at
-//! each layer. Everything about the network is in the training's checkpoint.
+//! `anchorwatch-train quantize`: a finished training quantized anew, with other ranges, with fine-tuning,
+//! with a look at each layer. Everything about the network is in the training's checkpoint.
 
 use crate::activation_ranges::RangeMethod;
 use crate::calibration::CENTRE_PICTURES;
@@ -12,6 +12,7 @@ use crate::interrupt::{Interrupt, Interrupted};
 use crate::options::default_threads;
 use crate::picture_folder::file_name;
 use crate::provenance::provenance;
+use crate::quantization_aware::{FineTuned, FineTuningOptions};
 use crate::quantization_error::{LayerError, layer_errors, sensitivities};
 use crate::recipe::{Recipe, digest};
 use crate::training::{Training, normalise};
@@ -68,6 +69,8 @@ pub struct QuantizeArgs {
     /// percentile:SHARE (without the outermost values)
     #[arg(long, default_value = "mse", value_name = "METHOD", help_heading = "Quantization")]
     ranges: RangeMethod,
+    #[command(flatten)]
+    fine_tuning: FineTuningOptions,
     /// Show how far each layer's output is from the f32 network's, and what each layer alone would cost
     #[arg(long, help_heading = "Quantization")]
     analyze: bool,
@@ -107,6 +110,7 @@ pub fn run(args: &QuantizeArgs, interrupt: &Interrupt) -> Result<()> {
         unknown: data.unknown.as_ref(),
         calibration: &args.calibration,
         ranges: args.ranges,
+        fine_tuning: args.fine_tuning.fine_tuning(&recipe),
         threads,
         provenance: Provenance {
             backbone: recipe.backbone.clone(),
@@ -131,6 +135,9 @@ pub fn run(args: &QuantizeArgs, interrupt: &Interrupt) -> Result<()> {
         analysis.print();
     }
     print_reports(&deployed.reports);
+    if let Some(fine_tuned) = &deployed.fine_tuned {
+        println!("{fine_tuned}");
+    }
     println!("written to '{}': {INT8_FILE} (deploy this one), {F32_FILE}", args.out.display());
     Ok(())
 }
@@ -146,7 +153,8 @@ impl QuantizeArgs {
     /// What clap cannot check.
     fn check(&self) -> Result<()> {
         ensure!((0.0..1.0).contains(&self.hold_out), "--hold-out is a share, from 0 to below 1");
-        self.calibration.check()
+        self.calibration.check()?;
+        self.fine_tuning.check()
     }
 
     fn check_known(&self, recipe: &Recipe) -> Result<()> {
@@ -262,21 +270,25 @@ impl Analysis {
 
 /// What came of it, for programs.
 #[derive(Serialize)]
-struct Outcome {
+struct Outcome<'a> {
     /// The figures of each file, as in its block.
     int8: BTreeMap<String, f64>,
     f32: BTreeMap<String, f64>,
+    /// If there was a fine-tuning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fine_tuned: Option<&'a FineTuned>,
     /// With `--analyze`: in the order they run. A ratio is null where nothing differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<AnalysedLayer>>,
 }
 
-impl Outcome {
-    fn new(deployed: &Deployed, analysis: Option<Analysis>) -> Self {
+impl<'a> Outcome<'a> {
+    fn new(deployed: &'a Deployed, analysis: Option<Analysis>) -> Self {
         let [int8, float] = &deployed.reports;
         Self {
             int8: metrics(&int8.figures),
             f32: metrics(&float.figures),
+            fine_tuned: deployed.fine_tuned.as_ref(),
             layers: analysis.map(|analysis| analysis.layers),
         }
     }

@@ -79,9 +79,13 @@ pub fn one_cycle(peak: f64, progress: f64) -> f64 {
     if progress < RISE {
         peak * (START + (1.0 - START) * progress / RISE)
     } else {
-        let fall = (progress - RISE) / (1.0 - RISE);
-        peak * (0.5 * (1.0 + (std::f64::consts::PI * fall).cos())).max(1e-4)
+        cosine(peak, (progress - RISE) / (1.0 - RISE))
     }
+}
+
+/// From `peak` down to almost nothing along a cosine, at `progress` (0 to 1).
+pub fn cosine(peak: f64, progress: f64) -> f64 {
+    peak * (0.5 * (1.0 + (std::f64::consts::PI * progress).cos())).max(1e-4)
 }
 
 #[cfg(test)]

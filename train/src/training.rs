@@ -6,13 +6,14 @@ use crate::augment::augment;
 use crate::average::Average;
 use crate::checkpoint::Checkpoint;
 use crate::composites::composites;
+use crate::fake_quantization::FakeQuantized;
 use crate::history::{History, StepRecord};
 use crate::loss::{self, ANCHORS, Loss};
 use crate::network::{Pass, forward};
 use crate::pictures::Pictures;
 use crate::progress;
 use crate::recipe::{Draw, Recipe};
-use crate::sgd::{Sgd, one_cycle};
+use crate::sgd::{Sgd, cosine, one_cycle};
 use crate::variables::{Variables, seed_libtorch};
 use anchorwatch::network::metadata::InputSpec;
 use anyhow::{Result, ensure};
@@ -35,7 +36,7 @@ const TELL_EVERY: Duration = Duration::from_secs(30);
 pub enum Ending {
     /// All steps are done.
     Finished,
-    /// It was asked to stop; the checkpoint is saved.
+    /// It was asked to stop; the checkpoint is saved, if there is one.
     Interrupted,
 }
 
@@ -47,14 +48,16 @@ pub struct Training<'a> {
     pub recipe: &'a Recipe,
     /// On what.
     pub pictures: &'a Pictures,
-    /// Where checkpoints go.
-    pub checkpoint: PathBuf,
+    /// Where checkpoints go, if they are wanted.
+    pub checkpoint: Option<PathBuf>,
     /// Epochs between checkpoints.
     pub checkpoint_every: f64,
     /// The network's values so far.
     pub variables: Variables,
     /// What the steps so far did.
     pub history: History,
+    /// The int8 network that learns instead of the one in float, in a fine-tuning.
+    int8: Option<FakeQuantized<'a>>,
     sgd: Sgd,
     average: Average,
     step: u64,
@@ -69,7 +72,7 @@ impl<'a> Training<'a> {
         checkpoint: PathBuf,
         mut variables: Variables,
     ) -> Self {
-        if recipe.loss == Loss::CacLearnt {
+        if recipe.loss == Loss::CacLearnt && !variables.by_name().contains_key(ANCHORS) {
             variables.learn(ANCHORS, loss::fixed_anchors(architecture.logits));
         }
         let sgd = Sgd::new(MOMENTUM, recipe.weight_decay, PRETRAINED_PREFIX, recipe.backbone_rate);
@@ -78,13 +81,30 @@ impl<'a> Training<'a> {
             architecture,
             recipe,
             pictures,
-            checkpoint,
+            checkpoint: Some(checkpoint),
             checkpoint_every: 1.0,
             variables,
             history: History::default(),
+            int8: None,
             sgd,
             average,
             step: 0,
+        }
+    }
+
+    /// A fine-tuning of a trained network as int8 computes it, from its variables: batch normalisation as in
+    /// evaluation, no dropout, and a learning rate that only falls. It leaves no checkpoint.
+    pub fn fine_tuning(
+        recipe: &'a Recipe,
+        pictures: &'a Pictures,
+        variables: Variables,
+        architecture: &'a Architecture,
+        int8: FakeQuantized<'a>,
+    ) -> Self {
+        Self {
+            checkpoint: None,
+            int8: Some(int8),
+            ..Self::new(architecture, recipe, pictures, PathBuf::new(), variables)
         }
     }
 
@@ -125,7 +145,8 @@ impl<'a> Training<'a> {
             Loss::CacLearnt => self.variables.get(ANCHORS).shallow_clone(),
             Loss::Cac | Loss::CrossEntropy => loss::fixed_anchors(self.architecture.logits),
         };
-        let bar = progress::bar(steps, "training").with_position(self.step);
+        let what = if self.int8.is_some() { "fine-tuning for int8" } else { "training" };
+        let bar = progress::bar(steps, what).with_position(self.step);
         bar.reset_eta();
         let mut order = Vec::new();
         let mut epoch = Epoch::default();
@@ -154,16 +175,10 @@ impl<'a> Training<'a> {
                 told = Instant::now();
             }
             let stopped = !last && stop();
-            if last || stopped || self.step.is_multiple_of(checkpoint_steps) {
-                Checkpoint::save(
-                    &self.checkpoint,
-                    self.recipe,
-                    self.step,
-                    &self.history,
-                    &self.variables,
-                    &self.sgd,
-                    &self.average,
-                )?;
+            let due = last || stopped || self.step.is_multiple_of(checkpoint_steps);
+            if let Some(path) = self.checkpoint.as_ref().filter(|_| due) {
+                let (variables, sgd, average) = (&self.variables, &self.sgd, &self.average);
+                Checkpoint::save(path, self.recipe, self.step, &self.history, variables, sgd, average)?;
             }
             if stopped {
                 bar.finish_and_clear();
@@ -191,7 +206,10 @@ impl<'a> Training<'a> {
         let targets = self.pictures.targets(indices);
         // libtorch's own numbers are for dropout only.
         let generator = seed_libtorch(recipe.seed ^ self.step.rotate_left(32));
-        let logits = forward(self.architecture, &self.variables, &input, Pass::Training(recipe.precision));
+        let logits = match &self.int8 {
+            Some(int8) => int8.logits(&self.variables, &input),
+            None => forward(self.architecture, &self.variables, &input, Pass::Training(recipe.precision)),
+        };
         drop(generator);
         let evidence = match recipe.loss {
             Loss::Cac | Loss::CacLearnt => -loss::distances(&logits, anchors),
@@ -214,7 +232,8 @@ impl<'a> Training<'a> {
             recipe.learning_rate
         );
         loss.backward();
-        let rate = one_cycle(recipe.learning_rate, self.step as f64 / steps as f64);
+        let schedule = if self.int8.is_some() { cosine } else { one_cycle };
+        let rate = schedule(recipe.learning_rate, self.step as f64 / steps as f64);
         self.sgd.step(&self.variables, rate);
         if recipe.average > 0.0 {
             self.average.add(&self.variables, self.step);
@@ -328,7 +347,7 @@ mod tests {
             for stop_after in [4u64, 7, 100] {
                 let mut part = training(architecture, &recipe, &pictures, &folder);
                 if steps_done > 0 {
-                    part.resume(Checkpoint::load(&part.checkpoint).unwrap()).unwrap();
+                    part.resume(Checkpoint::load(part.checkpoint.as_ref().unwrap()).unwrap()).unwrap();
                 }
                 assert_eq!(part.step(), steps_done);
                 let step = Cell::new(steps_done);
@@ -390,7 +409,7 @@ mod tests {
         first.run(&|| true).unwrap();
         let other = Recipe { batch: 4, ..recipe.clone() };
         let mut second = training(&architecture, &other, &pictures, &folder);
-        let error = second.resume(Checkpoint::load(&first.checkpoint).unwrap()).unwrap_err();
+        let error = second.resume(Checkpoint::load(first.checkpoint.as_ref().unwrap()).unwrap()).unwrap_err();
         assert!(error.to_string().contains("batch (8 in the checkpoint, 4 now)"), "{error}");
     }
 }

@@ -79,6 +79,12 @@ impl Variables {
         Self { map }
     }
 
+    /// The same values once more, trained apart from these.
+    pub fn copy(&self) -> Self {
+        let copy = |variable: &Tensor| variable.detach().copy().set_requires_grad(variable.requires_grad());
+        Self { map: self.map.iter().map(|(name, variable)| (name.clone(), copy(variable))).collect() }
+    }
+
     /// The variable of that name.
     ///
     /// # Panics

@@ -186,10 +186,10 @@ fn quantize(from: &Path, data: &Path, out: &Path, more: &[&str]) -> Command {
 }
 
 #[test]
-fn a_finished_training_is_quantized_anew_and_analysed() {
+fn a_finished_training_is_quantized_anew_fine_tuned_and_analysed() {
     let folder = tempfile::tempdir().unwrap();
     let data = data(folder.path());
-    let [fitted, again, other] = ["fitted", "again", "other"].map(|name| folder.path().join(name));
+    let [fitted, again, tuned] = ["fitted", "again", "tuned"].map(|name| folder.path().join(name));
     let options = ["--backbone", "tiny", "--epochs", "20", "--width", "0.5", "--average", "0.9"];
     let about = ["--licence", "CC0", "--data-note", "cuttings", "--name", "things"];
     succeed(fit(&data, &fitted, &[&options[..], &about].concat()));
@@ -205,9 +205,9 @@ fn a_finished_training_is_quantized_anew_and_analysed() {
         assert_eq!(other.metadata.training.data, "cuttings");
     }
 
-    let more = ["--ranges", "percentile:0.99", "--analyze", "--json"];
+    let more = ["--ranges", "percentile:0.99", "--qat", "3", "--analyze", "--json"];
     let json: serde_json::Value =
-        serde_json::from_str(&succeed(quantize(&fitted, &data, &other, &more))).unwrap();
+        serde_json::from_str(&succeed(quantize(&fitted, &data, &tuned, &more))).unwrap();
     let layers = json["layers"].as_array().unwrap();
     let names: Vec<&str> = layers.iter().map(|layer| layer["name"].as_str().unwrap()).collect();
     assert_eq!((names[0], names[1], names[names.len() - 1]), ("pixels", "stem.conv", "classify"));
@@ -218,21 +218,69 @@ fn a_finished_training_is_quantized_anew_and_analysed() {
     }
     let number = |part: &str, key: &str| json[part][key].as_f64().unwrap();
     assert!(number("int8", "accuracy") > 0.5 && number("f32", "auroc") > 0.5, "{json}");
-    let int8 = Model::load(&other.join("model.onnx")).unwrap();
+    assert_eq!(number("fine_tuned", "epochs"), 3.0);
+    assert_eq!(json["fine_tuned"]["measure"], "auroc");
+    assert_eq!(number("fine_tuned", "float"), number("f32", "auroc"));
+    let [before, after] = ["post_training", "fine_tuned"].map(|key| number("fine_tuned", key));
+    assert_eq!(number("int8", "auroc"), before.max(after));
+    let int8 = Model::load(&tuned.join("model.onnx")).unwrap();
     assert!(int8.all_integer() && int8.verify().unwrap().iter().all(|result| result.passes()));
-    let float = ModelFile::read(&other.join("model.f32.onnx")).unwrap();
+    assert_eq!(int8.metadata().training.epochs, if after >= before { 23.0 } else { 20.0 });
+    let float = ModelFile::read(&tuned.join("model.f32.onnx")).unwrap();
     assert_eq!(float.onnx.graph, ModelFile::read(&fitted.join("model.f32.onnx")).unwrap().onnx.graph);
 
-    // For people.
-    let text = succeed(quantize(&fitted, &data, &again, &["--overwrite", "--analyze"]));
+    // For people; and no fine-tuning where little is lost.
+    let text = succeed(quantize(&fitted, &data, &again, &["--overwrite", "--analyze", "--qat-above", "0.9"]));
     assert!(text.contains("logits' SQNR, alone") && text.contains("block0.depthwise.conv"), "{text}");
+    assert!(!text.contains("fine-tuned"), "{text}");
 
     // What it does not know, what is there already, what is no training.
-    let error = fail(quantize(&fitted, &data, &other, &["--known", "espresso,owl", "--overwrite"]));
+    let error = fail(quantize(&fitted, &data, &tuned, &["--known", "espresso,owl", "--overwrite"]));
     assert!(error.contains("espresso,goldfish,orange"), "{error}");
-    assert!(fail(quantize(&fitted, &data, &other, &[])).contains("--overwrite"));
+    assert!(fail(quantize(&fitted, &data, &tuned, &[])).contains("--overwrite"));
     let error = fail(quantize(&data, &data, &again, &[]));
     assert!(error.contains("checkpoint.safetensors"), "{error}");
+    assert!(fail(quantize(&fitted, &data, &again, &["--qat", "0"])).contains("--qat"));
+}
+
+#[test]
+fn a_fine_tuning_can_be_interrupted_and_leaves_no_half_of_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, fitted, out) = (data(folder.path()), folder.path().join("fitted"), folder.path().join("out"));
+    let text = succeed(fit(
+        &data,
+        &fitted,
+        &["--backbone", "tiny", "--size", "16", "--epochs", "2", "--qat", "1", "--temperature", "2"],
+    ));
+    assert!(text.contains("int8 fine-tuned for 1 epoch(s): AUROC"), "{text}");
+    let int8 = Model::load(&fitted.join("model.onnx")).unwrap();
+    assert!(int8.verify().unwrap().iter().all(|result| result.passes()));
+    // The temperature has divided the logits of both, and once.
+    assert_eq!(int8.metadata().training.temperature, Some(2.0));
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.map(f32::abs).fold(0.0, f32::max);
+    for golden in &int8.metadata().golden {
+        let pairs = golden.logits.iter().zip(&golden.logits_f32);
+        let off = largest(&mut pairs.map(|(int8, float)| int8 - float));
+        assert!(off < 0.3 * largest(&mut golden.logits_f32.iter().copied()), "{golden:?}");
+    }
+    let mut child = quantize(&fitted, &data, &out, &["--qat", "100000"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if !told.contains("\nstep ") && line.starts_with("step ") {
+            let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+            assert!(kill.success());
+        }
+        told += "\n";
+        told += &line;
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(3), "{told}");
+    assert!(told.contains("nothing was written"), "{told}");
+    assert!(names(&out).is_empty());
 }
 
 /// A checkpoint of ours with the authors' names: those of `cac9` are theirs.

@@ -186,6 +186,7 @@ impl Trained {
             unknown: data.unknown.as_ref(),
             calibration: &CalibrationOptions { tpr: TPR, ..CalibrationOptions::default() },
             ranges: RangeMethod::Mse,
+            fine_tuning: None,
             threads: self.options.threads(),
             provenance: provenance()?,
             interrupt,
