@@ -1,8 +1,9 @@
 #!/bin/sh
 # Builds the program as it is shipped (profile `dist`: one small file that needs only the C library, and
-# an old one will do) for this machine or, on Debian, for an ARM board, and prints where it lies.
+# an old one will do; with musl, not even that) for this machine or, on Debian, for an ARM board, and
+# prints where it lies.
 #
-#   scripts/build.sh x86_64|aarch64|armv7
+#   scripts/build.sh x86_64|aarch64|armv7|x86_64-musl|aarch64-musl
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,8 +17,12 @@ aarch64 | armv7)
     board=$1
     . scripts/arm-toolchain.sh
     ;;
+x86_64-musl | aarch64-musl)
+    board=$1
+    . scripts/musl-toolchain.sh
+    ;;
 *)
-    echo "usage: $0 x86_64|aarch64|armv7" >&2
+    echo "usage: $0 x86_64|aarch64|armv7|x86_64-musl|aarch64-musl" >&2
     exit 2
     ;;
 esac

@@ -18,23 +18,45 @@ if [ ! -e "$zig/done" ]; then
     "$zig/bin/python" -m pip install -q --disable-pip-version-check ziglang==0.13.0 cargo-zigbuild==0.24.1 >&2
     touch "$zig/done"
 fi
+name=$(echo "$target" | tr a-z- A-Z_)
+flags=$(printenv "CARGO_TARGET_${name}_RUSTFLAGS" || true)
 case $target in
+*-musl)
+    architecture=${target%%-*}
+    zig_target="-target $architecture-linux-musl"
+    # The linker brings musl and what a program begins and ends with.
+    flags="$flags -C link-self-contained=no"
+    ;;
 aarch64-*) zig_target="-target aarch64-linux-gnu.$libc" ;;
 armv7-*) zig_target="-target arm-linux-gnueabihf.$libc -mcpu=generic+v7a+vfp3-d32+thumb2-neon" ;;
 x86_64-*) zig_target="-target x86_64-linux-gnu.$libc" ;;
 esac
+zig_command=$(echo "$zig"/lib/python3*/site-packages/ziglang/zig)
 linker=$zig/link-$target
 cat >"$linker" <<END
 #!/bin/sh
 # Written by scripts/shipping.sh.
 export CARGO_ZIGBUILD_ZIG_VERSION=0.13.0
-export CARGO_ZIGBUILD_ZIG_COMMAND="$(echo "$zig"/lib/python3*/site-packages/ziglang/zig)"
+export CARGO_ZIGBUILD_ZIG_COMMAND="$zig_command"
 exec "$zig/bin/cargo-zigbuild" zig cc -- $zig_target "\$@"
 END
 chmod +x "$linker"
+case $target in
+*-musl)
+    # What is in C is compiled for musl too, and v4l's binding generator reads the kernel's headers beside it.
+    archiver=$zig/ar-$target
+    printf '#!/bin/sh\nexec "%s" ar "$@"\n' "$zig_command" >"$archiver"
+    chmod +x "$archiver"
+    variable=$(echo "$target" | tr - _)
+    export "CC_$variable=$linker" "AR_$variable=$archiver"
+    headers=${zig_command%/zig}/lib/libc/include
+    kernel=$architecture
+    [ "$architecture" != x86_64 ] || kernel=x86
+    export "BINDGEN_EXTRA_CLANG_ARGS_$variable=-isystem $headers/$architecture-linux-musl -isystem $headers/generic-musl \
+-isystem $headers/$kernel-linux-any -isystem $headers/any-linux-any"
+    ;;
+esac
 
-name=$(echo "$target" | tr a-z- A-Z_)
-flags=$(printenv "CARGO_TARGET_${name}_RUSTFLAGS" || true)
 export "CARGO_TARGET_${name}_LINKER=$linker"
 export "CARGO_TARGET_${name}_RUSTFLAGS=$flags --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 LIBSQLITE3_FLAGS="-USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE \

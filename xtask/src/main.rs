@@ -59,7 +59,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "build",
-        arguments: "x86_64|aarch64|armv7",
+        arguments: "x86_64|aarch64|armv7|x86_64-musl|aarch64-musl",
         what: "the program as it is shipped",
         script: "scripts/build.sh",
     },
