@@ -2,7 +2,6 @@
 
 use super::{exit, model, terminal};
 use crate::evaluate::Promise;
-use crate::network::metadata::{Colour, ResizeRule};
 use crate::network::{GoldenResult, LayerReport, Metadata, Model};
 use anyhow::bail;
 use clap::Args;
@@ -68,17 +67,8 @@ fn text(model: &Model, place: &str) -> String {
     // Writing to a String cannot fail: the results are left alone.
     let Metadata { name, classes, input, threshold, known_scores, training, golden, .. } = model.metadata();
     let mut text = format!("{name}: {place} ({})\n", model.id());
-    let colour = match input.colour {
-        Colour::Rgb => "RGB",
-        Colour::Bgr => "BGR",
-        Colour::Grey => "grey",
-    };
-    let resize = match input.resize {
-        ResizeRule::Stretch => "other shapes are stretched",
-        ResizeRule::CentreCrop => "of other shapes the centre is taken",
-    };
     let _ = write!(text, "\n  classes     {}: {}", classes.len(), classes.join(", "));
-    let _ = write!(text, "\n  input       {}×{} {colour}; {resize}", input.width, input.height);
+    let _ = write!(text, "\n  input       {input}");
     let _ = write!(
         text,
         "\n  threshold   {}, chosen to accept {:.1} % of known pictures; of the {} it was found with ({}) it accepts {:.1} %",

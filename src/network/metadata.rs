@@ -7,6 +7,7 @@ use super::ModelError;
 use anchorwatch_core::Centres;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// The key of the block in the ONNX `metadata_props`.
 pub const METADATA_KEY: &str = "anchorwatch";
@@ -177,6 +178,22 @@ pub struct InputSpec {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, on a scale of 0 to 1.
     pub std: Vec<f32>,
+}
+
+/// For people: size, colours, and what happens to other shapes.
+impl fmt::Display for InputSpec {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let colour = match self.colour {
+            Colour::Rgb => "RGB",
+            Colour::Bgr => "BGR",
+            Colour::Grey => "grey",
+        };
+        let resize = match self.resize {
+            ResizeRule::Stretch => "other shapes are stretched",
+            ResizeRule::CentreCrop => "of other shapes the centre is taken",
+        };
+        write!(formatter, "{}×{} {colour}; {resize}", self.width, self.height)
+    }
 }
 
 impl InputSpec {

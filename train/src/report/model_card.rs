@@ -2,7 +2,7 @@
 //! files say it.
 
 use crate::deploy::{Deployed, Deployment, INT8_FILE, figure_rows};
-use anchorwatch::network::metadata::{Colour, Metadata, ResizeRule};
+use anchorwatch::network::metadata::Metadata;
 use maud::{Markup, html};
 
 /// The section of the page.
@@ -43,7 +43,7 @@ fn facts(deployment: &Deployment, deployed: &Deployed) -> Vec<(&'static str, Str
                 figures.unknown_pictures
             ),
         ),
-        ("input", input(metadata)),
+        ("input", metadata.input.to_string()),
         ("network", training.backbone.clone()),
         ("epochs", if training.epochs > 0.0 { training.epochs.to_string() } else { String::new() }),
         ("seed", training.seed.to_string()),
@@ -75,20 +75,6 @@ fn promise(metadata: &Metadata) -> String {
             "of this threshold alone, where classes have others ('anchorwatch inspect' has what these promise): {promise}"
         )
     }
-}
-
-fn input(metadata: &Metadata) -> String {
-    let input = &metadata.input;
-    let colour = match input.colour {
-        Colour::Rgb => "RGB",
-        Colour::Bgr => "BGR",
-        Colour::Grey => "grey",
-    };
-    let resize = match input.resize {
-        ResizeRule::Stretch => "other shapes are stretched",
-        ResizeRule::CentreCrop => "of other shapes the centre is taken",
-    };
-    format!("{}×{} {colour}; {resize}", input.width, input.height)
 }
 
 fn figures(deployed: &Deployed) -> Markup {
