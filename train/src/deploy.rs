@@ -185,9 +185,13 @@ impl Deployment<'_> {
 
     /// What the ranges of activations are taken from.
     fn range_batches(&self) -> Vec<Tensor> {
-        let per_class = RANGE_PICTURES.div_ceil(self.classes.len());
-        let pictures = self.train.sample(self.classes.len(), per_class);
-        pictures.chunks(BATCH).map(|indices| self.inputs(self.train, indices)).collect()
+        self.batches(self.train, RANGE_PICTURES)
+    }
+
+    /// About `count` pictures, evenly of each class, as inputs.
+    fn batches(&self, pictures: &Pictures, count: usize) -> Vec<Tensor> {
+        let chosen = pictures.sample(self.classes.len(), count.div_ceil(self.classes.len()));
+        chosen.chunks(BATCH).map(|indices| self.inputs(pictures, indices)).collect()
     }
 
     /// An int8 network, measured, its logits divided by the temperature; `folded` is the same in float.
@@ -231,11 +235,13 @@ impl Deployment<'_> {
 
     /// The quantization errors of the layers, on known pictures that it was measured with.
     pub fn layer_errors(&self, deployed: &Deployed) -> Result<Vec<LayerError>> {
+        layer_errors(&deployed.folded, &deployed.quantized, &self.known_batches(ERROR_PICTURES))
+    }
+
+    /// About `count` of the known pictures that it is measured with, evenly of each class, as inputs.
+    pub fn known_batches(&self, count: usize) -> Vec<Tensor> {
         let (pictures, _, _) = self.known_pictures();
-        let chosen = pictures.sample(self.classes.len(), ERROR_PICTURES.div_ceil(self.classes.len()));
-        let batches: Vec<Tensor> =
-            chosen.chunks(BATCH).map(|indices| self.inputs(pictures, indices)).collect();
-        layer_errors(&deployed.folded, &deployed.quantized, &batches)
+        self.batches(pictures, count)
     }
 
     /// The temperature; where it is to be fitted, the likeliest for the network in float, or 1 if none is.

@@ -15,7 +15,7 @@ use crate::provenance::provenance;
 use crate::quantization_aware::{FineTuned, FineTuningOptions};
 use crate::quantization_error::{LayerError, layer_errors, sensitivities};
 use crate::recipe::{Recipe, digest};
-use crate::training::{Training, normalise};
+use crate::training::Training;
 use crate::variables::Variables;
 use anchorwatch::network::ModelFile;
 use anchorwatch::network::metadata::Provenance;
@@ -23,7 +23,6 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use tch::{Kind, Tensor};
 
 /// Pictures that `--analyze` measures the layers on, at least one of each class.
 const ANALYSED_PICTURES: usize = 128;
@@ -91,13 +90,35 @@ pub fn run(args: &QuantizeArgs, interrupt: &Interrupt) -> Result<()> {
     let threads = args.threads.map_or_else(default_threads, usize::from);
     tch::set_num_threads(threads as i32);
     let data = args.data_set(&recipe, threads, interrupt)?;
-    let variables = args.trained(checkpoint, &recipe, &data)?;
+    let same_pictures = digest(&data.train) == recipe.pictures;
+    if !same_pictures {
+        log::warn!(
+            "the training pictures are not those of the training (other files, or another --hold-out): where it has seen the held-out ones, the figures are too good"
+        );
+    }
+    let mut training = Training::new(
+        &architecture,
+        &recipe,
+        &data.train,
+        args.from.join(CHECKPOINT),
+        Variables::initialise(&architecture, recipe.seed),
+    );
+    training.resume(checkpoint)?;
+    // With other pictures the number of steps would be another one.
+    let steps = recipe.steps(data.train.len());
+    ensure!(
+        training.step() >= steps || !same_pictures,
+        "the training in '{}' is not finished (step {} of {steps}): fit --resume ends it",
+        args.from.display(),
+        training.step()
+    );
+    let variables = training.into_variables()?;
     let about = args.about(&recipe)?;
     let nothing_written = |error: anyhow::Error| match error.downcast_ref::<Interrupted>() {
         Some(Interrupted(when)) => Interrupted(format!("{when}: nothing was written")).into(),
         None => error,
     };
-    let deployed = Deployment {
+    let deployment = Deployment {
         architecture: &architecture,
         variables: &variables,
         name: &about.name,
@@ -122,11 +143,9 @@ pub fn run(args: &QuantizeArgs, interrupt: &Interrupt) -> Result<()> {
             ..provenance()?
         },
         interrupt,
-    }
-    .write(&args.out)
-    .map_err(nothing_written)?;
-    let analysis =
-        if args.analyze { Some(Analysis::new(&deployed, &data, &recipe, interrupt)?) } else { None };
+    };
+    let deployed = deployment.write(&args.out).map_err(nothing_written)?;
+    let analysis = if args.analyze { Some(Analysis::new(&deployment, &deployed)?) } else { None };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&Outcome::new(&deployed, analysis))?);
         return Ok(());
@@ -176,31 +195,7 @@ impl QuantizeArgs {
             hold_out: self.hold_out,
             seed: recipe.seed,
         };
-        let data = DataSet::read(&selection, &recipe.input, threads, interrupt)?;
-        if digest(&data.train) != recipe.pictures {
-            log::warn!(
-                "the training pictures are not those of the training (other files, or another --hold-out): where it has seen the held-out ones, the figures are too good"
-            );
-        }
-        Ok(data)
-    }
-
-    /// The network that fit deployed.
-    fn trained(&self, checkpoint: Checkpoint, recipe: &Recipe, data: &DataSet) -> Result<Variables> {
-        let architecture = recipe.architecture()?;
-        let variables = Variables::initialise(&architecture, recipe.seed);
-        let path = self.from.join(CHECKPOINT);
-        let mut training = Training::new(&architecture, recipe, &data.train, path, variables);
-        training.resume(checkpoint)?;
-        // With other pictures the number of steps would be another one.
-        let steps = recipe.steps(data.train.len());
-        ensure!(
-            training.step() >= steps || digest(&data.train) != recipe.pictures,
-            "the training in '{}' is not finished (step {} of {steps}): fit --resume ends it",
-            self.from.display(),
-            training.step()
-        );
-        training.into_variables()
+        DataSet::read(&selection, &recipe.input, threads, interrupt)
     }
 
     /// What the model file beside the checkpoint says, if there is one.
@@ -237,20 +232,15 @@ struct AnalysedLayer {
 
 impl Analysis {
     /// Of the network that was deployed, on held-out pictures if there are any.
-    fn new(deployed: &Deployed, data: &DataSet, recipe: &Recipe, interrupt: &Interrupt) -> Result<Self> {
-        let pictures = if data.held_out.is_empty() { &data.train } else { &data.held_out };
-        let classes = recipe.known.len();
-        let chosen = pictures.sample(classes, ANALYSED_PICTURES.div_ceil(classes));
-        let batches: Vec<Tensor> = chosen
-            .chunks(ANALYSED_PICTURES)
-            .map(|part| normalise(pictures.batch(part).to_kind(Kind::Float) / 255.0, &recipe.input))
-            .collect();
+    fn new(deployment: &Deployment, deployed: &Deployed) -> Result<Self> {
+        let batches = deployment.known_batches(ANALYSED_PICTURES);
+        let pictures = batches.iter().map(|batch| batch.size()[0] as usize).sum();
         let (folded, quantized) = (&deployed.folded, &deployed.quantized);
         let errors = layer_errors(folded, quantized, &batches)?;
-        let alone = sensitivities(folded, quantized, &batches, interrupt)?;
+        let alone = sensitivities(folded, quantized, &batches, deployment.interrupt)?;
         let layers = errors.into_iter().zip(alone);
         let layers = layers.map(|(error, alone_sqnr_db)| AnalysedLayer { error, alone_sqnr_db }).collect();
-        Ok(Self { layers, pictures: chosen.len() })
+        Ok(Self { layers, pictures })
     }
 
     fn print(&self) {
